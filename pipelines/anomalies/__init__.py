@@ -1,0 +1,1 @@
+"""The watch: behaviour vectors and what is unusual in them."""

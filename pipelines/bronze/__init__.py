@@ -1,0 +1,1 @@
+"""The door: every byte is kept, with topic, partition and offset."""

@@ -1,0 +1,27 @@
+"""Bronze: what arrived, byte by byte, with its coordinates. Nothing is parsed, nothing is dropped, rows are only appended."""
+
+from pipelines.contracts.table import Table
+from pipelines.contracts.types import BYTES, DAY, INT, LONG, TEXT, TIME, columns, many
+
+HEADER = columns(key=TEXT, value=BYTES)
+
+# A file's row has topic `file:<path>`, partition 0 and its line (from 1) as offset, so that one key names every row of bronze.
+LANDED = columns(
+    topic=TEXT,
+    partition=INT,
+    offset=LONG,
+    key=BYTES,
+    value=BYTES,
+    headers=many(HEADER),
+    timestamp=TIME,
+    ingested_at=TIME,
+    ingest_date=DAY,
+)
+COORDINATES = ("topic", "partition", "offset")
+
+INTERACTIONS = Table("bronze.interactions", LANDED, COORDINATES, ("ingest_date",), "timestamp")
+CATALOG = Table("bronze.catalog", LANDED, COORDINATES, ("ingest_date",), "timestamp")
+DECISION_FEATURES = Table("bronze.decision_features", LANDED, COORDINATES, ("ingest_date",), "timestamp")
+
+# Topic -> the table that keeps it.
+BY_TOPIC = {"interactions": INTERACTIONS, "catalog": CATALOG, "decision_features": DECISION_FEATURES}

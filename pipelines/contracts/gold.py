@@ -1,0 +1,173 @@
+"""Gold: what a shop looks at and what models learn from. Revisioned tables keep corrections; readers take the latest revision of a key."""
+
+from pipelines.contracts.table import Table
+from pipelines.contracts.types import DAY, DOUBLE, FLAG, FLOAT, INT, LONG, TEXT, TIME, by_name, columns, many
+
+SESSIONS = Table(
+    "gold.sessions",
+    columns(
+        user_id=TEXT,
+        session_start=TIME,
+        session_end=TIME,
+        session_date=DAY,
+        source=TEXT,
+        events=LONG,
+        counts=by_name(LONG),  # events by type
+        items=LONG,  # distinct items touched
+        revenue_minor=by_name(LONG),  # by currency
+        is_removed=FLAG,  # a late event merged this session into an earlier one
+        revision=LONG,
+    ),
+    key=("user_id", "session_start"),
+    partition_by=("session_date",),
+    event_time="session_start",
+    revisioned=True,
+)
+
+ITEM_STATS = Table(
+    "gold.item_stats",
+    columns(
+        item_id=TEXT,
+        day=DAY,
+        shown=LONG,  # times in a decision's list
+        counts=by_name(LONG),  # events by type
+        users=LONG,  # distinct users
+        revenue_minor=by_name(LONG),
+        revision=LONG,
+    ),
+    key=("item_id", "day"),
+    partition_by=("day",),
+    event_time="day",
+    revisioned=True,
+)
+
+USER_PROFILES = Table(
+    "gold.user_profiles",
+    columns(
+        user_id=TEXT,
+        first_seen=TIME,
+        last_seen=TIME,
+        events=LONG,
+        sessions=LONG,
+        counts=by_name(LONG),
+        favourites=by_name(TEXT),  # attribute -> the value most interacted with
+        revenue_minor=by_name(LONG),
+        revision=LONG,
+    ),
+    key=("user_id",),
+    event_time="last_seen",
+    revisioned=True,
+)
+
+ENGAGEMENT = Table(
+    "gold.engagement",
+    columns(
+        minute=TIME,
+        day=DAY,
+        segment=TEXT,  # all | source=<value> | <attribute>=<value>
+        metric=TEXT,  # events, active_users, searches, click_through, …, as the domain names them
+        value=DOUBLE,
+        exposure=LONG,  # the denominator of a ratio, null for a count
+        revision=LONG,
+    ),
+    key=("minute", "segment", "metric"),
+    partition_by=("day",),
+    event_time="minute",
+    revisioned=True,
+)
+
+DECISION_OUTCOMES = Table(
+    "gold.decision_outcomes",
+    columns(
+        decision_id=TEXT,
+        item_id=TEXT,
+        position=INT,  # from 1
+        user_id=TEXT,
+        decided_at=TIME,
+        day=DAY,
+        label=FLOAT,  # the domain's gain of the best outcome inside the attribution window, 0 without one
+        outcomes=by_name(LONG),  # outcome events by type
+        first_outcome_at=TIME,
+        revision=LONG,
+    ),
+    key=("decision_id", "item_id"),
+    partition_by=("day",),
+    event_time="decided_at",
+    revisioned=True,
+)
+
+BEHAVIOUR_VECTORS = Table(
+    "gold.behaviour_vectors",
+    columns(
+        entity=TEXT,  # kind of the entity: user
+        entity_id=TEXT,
+        window_start=TIME,
+        day=DAY,
+        vector=many(DOUBLE),  # in the order of pipelines.anomalies.vectors.NAMES
+        revision=LONG,
+    ),
+    key=("entity", "entity_id", "window_start"),
+    partition_by=("day",),
+    event_time="window_start",
+    revisioned=True,
+)
+
+TRAINING_ROWS = Table(
+    "gold.training_rows",
+    columns(
+        domain=TEXT,
+        decision_id=TEXT,
+        item_id=TEXT,
+        user_id=TEXT,
+        position=INT,
+        decided_at=TIME,
+        as_of=TIME,
+        label=FLOAT,
+        features=many(FLOAT),  # NaN where unknown; in the order of the definitions
+        earlier_events=INT,  # of the user, for slices
+        definitions_hash=TEXT,
+    ),
+    key=("domain", "decision_id", "item_id"),
+    partition_by=("domain",),
+    event_time="decided_at",
+)
+
+SCORES = Table(
+    "gold.scores",
+    columns(
+        decision_id=TEXT,
+        item_id=TEXT,
+        user_id=TEXT,
+        decided_at=TIME,
+        day=DAY,
+        position=INT,
+        score=FLOAT,
+        rank=INT,  # from 1, by descending score
+        model_name=TEXT,
+        model_version=TEXT,
+    ),
+    key=("decision_id", "item_id"),
+    partition_by=("day",),
+    event_time="decided_at",
+)
+
+OUTLIERS = Table(
+    "gold.outliers",
+    columns(
+        entity=TEXT,
+        entity_id=TEXT,
+        window_start=TIME,
+        day=DAY,
+        vector=many(DOUBLE),
+        score=DOUBLE,  # higher is more unusual
+        rank=DOUBLE,  # share of the training vectors with a lower score, 0..1
+        top_features=many(TEXT),
+        model_name=TEXT,
+        model_version=TEXT,
+        revision=LONG,
+    ),
+    key=("entity", "entity_id", "window_start"),
+    partition_by=("day",),
+    event_time="window_start",
+    revisioned=True,
+)

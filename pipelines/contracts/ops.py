@@ -1,0 +1,47 @@
+"""Ops: what LakePulse records about itself."""
+
+from pipelines.contracts.table import Table
+from pipelines.contracts.types import DOUBLE, FLAG, LONG, TEXT, TIME, by_name, columns
+
+GATE_RECORDS = Table(
+    "ops.gate_records",
+    columns(
+        decided_at=TIME,
+        model_name=TEXT,
+        challenger=TEXT,
+        champion=TEXT,
+        accepted=FLAG,
+        reason=TEXT,
+        figures=by_name(DOUBLE),
+    ),
+    key=("model_name", "challenger", "decided_at"),
+    event_time="decided_at",
+)
+
+STREAM_PROGRESS = Table(
+    "ops.stream_progress",
+    columns(
+        query=TEXT,
+        batch_id=LONG,
+        finished_at=TIME,
+        counts=by_name(LONG),  # consumed, valid, quarantined, late, duplicate, …
+    ),
+    key=("query", "batch_id"),
+    event_time="finished_at",
+)
+
+AUDITS = Table(
+    "ops.audits",
+    columns(
+        audited_at=TIME,
+        table=TEXT,
+        expectation=TEXT,
+        column=TEXT,
+        success=FLAG,
+        observed=TEXT,
+        unexpected=LONG,
+        rows=LONG,
+    ),
+    key=("audited_at", "table", "expectation", "column"),
+    event_time="audited_at",
+)

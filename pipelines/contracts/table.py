@@ -1,0 +1,38 @@
+"""What every table contract says, and how its rows are checked against it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from pipelines.errors import ContractError
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake: `<layer>.<name>`, its schema, and what identifies a row.
+
+    `key` identifies a row; where `revisioned`, several revisions of a key may be stored and the highest `revision` is the valid one.
+    `partition_by` are columns of the schema. `event_time` names the column by which files are skipped.
+    """
+
+    name: str
+    schema: StructType
+    key: tuple[str, ...]
+    partition_by: tuple[str, ...] = ()
+    event_time: str | None = None
+    revisioned: bool = False
+
+    def columns(self) -> list[Column]:
+        """The columns of the contract with their types: the last `select` of every function that makes this table's rows."""
+        return [F.col(f.name).cast(f.dataType).alias(f.name) for f in self.schema.fields]
+
+    def conform(self, rows: DataFrame) -> DataFrame:
+        """`rows` with exactly the columns and types of the contract. Raises ContractError that names what is missing."""
+        missing = [f.name for f in self.schema.fields if f.name not in rows.columns]
+        if missing:
+            raise ContractError(f"rows for {self.name} lack {missing}: the function that makes them must select every column")
+        return rows.select(*self.columns())

@@ -1,0 +1,36 @@
+"""Short names for Spark types, so that a contract reads as a list of columns."""
+
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    MapType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+TEXT, LONG, INT, DOUBLE, FLOAT = StringType(), LongType(), IntegerType(), DoubleType(), FloatType()
+BYTES, FLAG, DAY, TIME = BinaryType(), BooleanType(), DateType(), TimestampType()
+
+
+def many(item: DataType) -> ArrayType:
+    """An array of `item`, no element null."""
+    return ArrayType(item, containsNull=False)
+
+
+def by_name(value: DataType) -> MapType:
+    """A map from a name to `value`, no value null."""
+    return MapType(TEXT, value, valueContainsNull=False)
+
+
+def columns(**types: DataType) -> StructType:
+    """A schema with these columns in this order, all nullable: Delta is told what must be there by rules, not by nullability."""
+    return StructType([StructField(name, kind, True) for name, kind in types.items()])

@@ -1,0 +1,1 @@
+"""The kitchen: features are declared once, compiled to one kernel, carried by replay, stream and request."""

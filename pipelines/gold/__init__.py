@@ -1,0 +1,1 @@
+"""The ledger: sessions, statistics, engagement metrics, user profiles, outcomes of decisions."""

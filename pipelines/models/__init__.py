@@ -1,0 +1,1 @@
+"""The judges: training set, ranker, evaluation, outlier models, registry, gate."""

@@ -1,0 +1,1 @@
+"""The mirror: audits of quality and the streams' own progress."""

@@ -1,0 +1,1 @@
+"""The answer: ranking at request time."""

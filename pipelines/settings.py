@@ -1,0 +1,266 @@
+"""Settings: read once at a process's start, checked, frozen, and passed on.
+
+`conf/base.yml` holds every key with its unit and default; a profile (`conf/<profile>.yml`) overrides single keys, an environment
+variable `LAKEPULSE__SECTION__KEY` overrides both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.errors import SettingsError, nearest
+
+PREFIX = "LAKEPULSE__"
+
+
+def project_root() -> Path:
+    """The folder that holds `conf/` and `jobs/`: LAKEPULSE_HOME when set, otherwise where this package was installed from."""
+    return Path(os.environ.get("LAKEPULSE_HOME") or Path(__file__).resolve().parent.parent)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where things are kept. `lake`, `checkpoints` and `drops` default to folders of `state`."""
+
+    state: str
+    lake: str
+    checkpoints: str
+    drops: str
+
+
+@dataclass(frozen=True)
+class Kafka:
+    """The broker, and the topics of the local one."""
+
+    bootstrap: str
+    port: int
+    controller_port: int
+    heap_mb: int
+    partitions: int
+    catalog_partitions: int
+    decision_features_partitions: int
+    alerts_partitions: int
+    dead_letters_partitions: int
+    security_protocol: str
+    max_message_bytes: int
+
+
+@dataclass(frozen=True)
+class Spark:
+    """Size and place of Spark."""
+
+    master: str
+    driver_memory: str
+    executor_memory: str
+    executor_instances: int
+    shuffle_partitions: int
+    local_filesystem: bool
+    ui: bool
+    log_level: str
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Pace of the streams."""
+
+    max_offsets_per_trigger: int
+    max_files_per_trigger: int
+    bronze_trigger_ms: int
+    silver_trigger_ms: int
+    gold_trigger_ms: int
+    scores_trigger_ms: int
+    drops_trigger_ms: int
+    stop_grace_s: int
+
+
+@dataclass(frozen=True)
+class Silver:
+    """What makes a row late, future, too big or too old."""
+
+    watermark_minutes: int
+    future_minutes: int
+    max_value_bytes: int
+    oldest_event_time: str
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Windows of the published tables."""
+
+    session_gap_minutes: int
+    rolling_days: tuple[int, ...]
+    behaviour_window_minutes: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """How models are trained and judged."""
+
+    test_share: float
+    validation_share: float
+    in_process_rows: int
+    num_workers: int
+    rounds: int
+    early_stopping: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Mlflow:
+    """The tracking server."""
+
+    tracking_uri: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a challenger must show."""
+
+    metric: str
+    min_gain: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of a process."""
+
+    paths: Paths
+    kafka: Kafka
+    spark: Spark
+    streams: Streams
+    silver: Silver
+    gold: Gold
+    training: Training
+    mlflow: Mlflow
+    gate: Gate
+    profile: str = "local"
+    root: Path = field(default_factory=project_root)
+
+    @property
+    def state(self) -> Path:
+        """Folder of everything that a local installation writes, absolute."""
+        return (self.root / self.paths.state).resolve()
+
+    @property
+    def lake(self) -> str:
+        """URI or absolute folder of the lake."""
+        return self.paths.lake or str(self.state / "lake")
+
+    @property
+    def checkpoints(self) -> str:
+        """URI or absolute folder of the checkpoints."""
+        return self.paths.checkpoints or str(self.state / "checkpoints")
+
+    @property
+    def drops(self) -> str:
+        """Folder of partner files."""
+        return self.paths.drops or str(self.state / "drops")
+
+    @property
+    def bootstrap(self) -> str:
+        """Kafka's bootstrap servers: the configured ones, otherwise the local broker's. Raises SettingsError when there is neither."""
+        return self.kafka.bootstrap or self._running("kafka", "kafka.bootstrap")
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's address: the configured one, otherwise the local server's. Raises SettingsError when there is neither."""
+        return self.mlflow.tracking_uri or self._running("mlflow", "mlflow.tracking_uri")
+
+    def _running(self, part: str, key: str) -> str:
+        stack = self.state / "run" / "stack.json"
+        address = json.loads(stack.read_text()).get(part, "") if stack.is_file() else ""
+        if not address:
+            raise SettingsError(f"{key} is not set and no local {part} is known in {stack}: run `lakepulse up`, or set {key}")
+        return str(address)
+
+
+SECTIONS: dict[str, type] = {
+    f.name: typing.get_type_hints(Settings)[f.name]
+    for f in dataclasses.fields(Settings)
+    if f.name not in ("profile", "root")
+}
+
+
+def load(
+    profile: str = "local",
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    root: Path | None = None,
+) -> Settings:
+    """Settings of a profile, the environment's variables and `overrides` (section → key → value) on top, in that order.
+
+    Raises SettingsError for an unknown profile, section or key (naming the nearest known one) and for a value of a wrong type.
+    """
+    root = root or project_root()
+    environ = os.environ if environ is None else environ
+    merged = _read(root / "conf" / "base.yml")
+    layers = [(f"conf/{profile}.yml", _read(root / "conf" / f"{profile}.yml")), ("environment", _from_environment(environ))]
+    for origin, layer in [*layers, ("arguments", overrides or {})]:
+        _merge(merged, layer, origin)
+    sections = {name: _section(name, cls, merged.get(name, {})) for name, cls in SECTIONS.items()}
+    return Settings(**sections, profile=profile, root=root)
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.yml") if p.stem != "base")
+        raise SettingsError(f"no settings file {path}: the known profiles are {known}; is LAKEPULSE_HOME the project's folder?")
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    layer: dict[str, dict[str, Any]] = {}
+    for name, text in environ.items():
+        if name.startswith(PREFIX):
+            section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+            layer.setdefault(section, {})[key] = _Text(text)
+    return layer
+
+
+class _Text(str):
+    """A value given as text, to be read as its field's type."""
+
+
+def _merge(into: dict[str, dict[str, Any]], layer: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+    for section, values in layer.items():
+        if section not in SECTIONS:
+            raise SettingsError(f"unknown section {section!r} in {origin}{nearest(section, list(SECTIONS))}")
+        known = [f.name for f in dataclasses.fields(SECTIONS[section])]
+        for key, value in (values or {}).items():
+            if key not in known:
+                raise SettingsError(f"unknown setting {section}.{key} in {origin}{nearest(key, known)}")
+            into.setdefault(section, {})[key] = value
+
+
+def _section(name: str, cls: type, values: Mapping[str, Any]) -> Any:
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            raise SettingsError(f"unknown setting {name}.{key} in conf/base.yml{nearest(key, list(hints))}")
+    missing = [key for key in hints if key not in values]
+    if missing:
+        raise SettingsError(f"conf/base.yml lacks {name}.{missing[0]}: every setting needs its default there")
+    return cls(**{key: _value(f"{name}.{key}", hint, values[key]) for key, hint in hints.items()})
+
+
+def _value(name: str, hint: Any, value: Any) -> Any:
+    if isinstance(value, _Text) and hint is not str:
+        value = yaml.safe_load(value)
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_value(name, typing.get_args(hint)[0], item) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = typing.get_origin(hint) or hint
+    if not isinstance(value, plain) or (plain is int and isinstance(value, bool)):
+        raise SettingsError(f"{name} must be {getattr(hint, '__name__', hint)}, not {value!r}")
+    return str(value) if plain is str else value

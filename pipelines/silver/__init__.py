@@ -1,0 +1,1 @@
+"""The sorting room: parse, judge, deduplicate."""

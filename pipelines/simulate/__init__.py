@@ -1,0 +1,1 @@
+"""The stage: a simulated shop for demos, tests and load."""

@@ -1,0 +1,1 @@
+"""The cellar: local Kafka, MLflow, Airflow, and the processes of `lakepulse up`."""
