@@ -1,0 +1,277 @@
+"""A domain: one shop in one YAML file, `conf/domains/<name>.yml` or any path. See docs/reference/domains.md.
+
+It says which source records are interactions, decisions and items and where their fields are, which attributes an item has, which
+events are outcomes of a decision, which features are computed and which engagement metrics are published.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import yaml
+
+from pipelines.contracts.records import RECORDS
+from pipelines.errors import DomainError, nearest
+from pipelines.settings import Settings
+
+AttributeKind = Literal["number", "category", "text", "tags", "vector"]
+RecordKind = Literal["interaction", "decision", "item"]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Pairs(_Strict):
+    """Attributes that a source writes as a list of `{name: …, value: …}` objects."""
+
+    list: str
+    name: str = "name"
+    value: str = "value"
+
+
+class Record(_Strict):
+    """One kind of source record.
+
+    `when` holds the source fields (paths) and values by which it is recognised; `fields` maps our field to the source's path
+    (`a.b` for nesting, `items[].id` for each element), `constants` to a fixed text. `attributes` says where an item's attributes
+    are: a path to an object of them, or to a list of name/value pairs.
+    """
+
+    kind: RecordKind
+    fields: dict[str, str]
+    when: dict[str, str] = {}
+    constants: dict[str, str] = {}
+    attributes: str | Pairs | None = None
+
+
+class Attribute(_Strict):
+    """An item's attribute: its kind, where the source calls it something else its `source` name, and a vector's length."""
+
+    kind: AttributeKind
+    source: str | None = None
+    length: int | None = None
+
+
+class EventType(_Strict):
+    """A type of interaction: the fields it must carry, and its reward for preferences in [-1, 1]."""
+
+    requires: tuple[str, ...] = ()
+    reward: float = 0.0
+
+
+class Outcomes(_Strict):
+    """Which events after a decision count as its outcomes, with their gain for ranking, and how long after."""
+
+    gains: dict[str, float]
+    window_minutes: float
+
+
+class Metric(_Strict):
+    """An engagement metric per minute and segment. Exactly one of `count`, `distinct`, `sum`, `ratio` is given.
+
+    `count`: an event type, `any` (every interaction), `decision`, or `shown` (items in decisions' lists). `distinct`: a field.
+    `sum`: a number field, over the event types `of`. `ratio`: names of two count metrics, numerator first.
+    """
+
+    name: str
+    count: str | None = None
+    distinct: str | None = None
+    sum: str | None = None
+    of: tuple[str, ...] = ()
+    ratio: tuple[str, str] | None = None
+
+
+class Domain(_Strict):
+    """A shop, as its file describes it. Built by `load_domain`, which checks it; frozen."""
+
+    name: str
+    records: tuple[Record, ...]
+    attributes: dict[str, Attribute]
+    event_types: dict[str, EventType]
+    outcomes: Outcomes
+    features: tuple[dict[str, Any], ...]
+    description: str = ""
+    time_unit: Literal["ms", "s", "iso8601"] = "ms"
+    metrics: tuple[Metric, ...] = ()
+    segments: tuple[str, ...] = ()
+    defaults: dict[str, str] = {}
+    origin: str = ""
+    lines: dict[str, int] = {}
+
+    def error(self, path: str, problem: str) -> DomainError:
+        """An error about a key, given as `features[3].window`, with the file and the line it stands on."""
+        return _located(self.origin, self.lines, path, problem)
+
+
+def domain_names(settings: Settings) -> list[str]:
+    """Names of the domains that the installation ships."""
+    return sorted(p.stem for p in (settings.root / "conf" / "domains").glob("*.yml"))
+
+
+def load_domain(name_or_path: str, settings: Settings) -> Domain:
+    """The domain of that name in `conf/domains`, or of that file. Raises DomainError with file, line, key and the nearest known key."""
+    is_path = name_or_path.endswith((".yml", ".yaml")) or "/" in name_or_path
+    path = Path(name_or_path) if is_path else settings.root / "conf" / "domains" / f"{name_or_path}.yml"
+    if not path.is_file():
+        hint = "" if is_path else nearest(name_or_path, domain_names(settings))
+        raise DomainError(f"no domain file {path}{hint}; known domains: {', '.join(domain_names(settings))}")
+    return parse_domain(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_domain(text: str, origin: str) -> Domain:
+    """The domain that `text` describes; `origin` names the file in errors. Raises DomainError."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        raise DomainError(f"{origin}:{mark.line + 1 if mark else 1}: not YAML: {problem}") from None
+    lines: dict[str, int] = {"": 1}
+    _number_lines(root, "", lines, origin)
+    content = yaml.safe_load(text)
+    if not isinstance(content, dict):
+        raise DomainError(f"{origin}:1: a domain file is a mapping with the keys {', '.join(_fields(Domain))}")
+    for reserved in ("origin", "lines"):
+        if reserved in content:
+            raise _located(origin, lines, reserved, f"unknown key '{reserved}'")
+    try:
+        domain = msgspec.convert(content | {"origin": origin, "lines": lines}, Domain)
+    except msgspec.ValidationError as problem:
+        raise _explained(str(problem), origin, lines) from None
+    _check(domain)
+    return domain
+
+
+def _number_lines(node: yaml.Node | None, path: str, lines: dict[str, int], origin: str) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = f"{path}.{key.value}" if path else str(key.value)
+            if below in lines:
+                raise _located(origin, {below: key.start_mark.line + 1}, below, f"'{key.value}' stands twice, first on line {lines[below]}")
+            lines[below] = key.start_mark.line + 1
+            _number_lines(value, below, lines, origin)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[f"{path}[{index}]"] = value.start_mark.line + 1
+            _number_lines(value, f"{path}[{index}]", lines, origin)
+
+
+def _located(origin: str, lines: dict[str, int], path: str, problem: str) -> DomainError:
+    known = path
+    while known and known not in lines:
+        known = re.sub(r"(\.[^.\[]*|\[\d+\]|^[^.\[]+)$", "", known)
+    return DomainError(f"{origin}:{lines.get(known, 1)}: {path or 'the file'}: {problem}")
+
+
+def _fields(struct: type) -> list[str]:
+    return [f.name for f in msgspec.structs.fields(struct) if f.name not in ("origin", "lines")]
+
+
+_TYPE_AT = (
+    (r"records\[\d+\]\.attributes", Pairs),
+    (r"records\[\d+\]", Record),
+    (r"attributes\..+", Attribute),
+    (r"event_types\..+", EventType),
+    (r"outcomes", Outcomes),
+    (r"metrics\[\d+\]", Metric),
+    (r"", Domain),
+)
+
+
+def _explained(message: str, origin: str, lines: dict[str, int]) -> DomainError:
+    problem, _, where = message.partition(" - at `")
+    path = where.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
+    unknown = re.search(r"unknown field `(.*)`", problem)
+    candidates = _paths_like(path, lines, unknown.group(1) if unknown else "")
+    path = candidates or path
+    if not unknown:
+        return _located(origin, lines, path, problem)
+    key = unknown.group(1)
+    struct = next(kind for pattern, kind in _TYPE_AT if re.fullmatch(pattern, path))
+    known = _fields(struct)
+    return _located(origin, lines, f"{path}.{key}" if path else key, f"unknown key '{key}'{nearest(key, known)}; known: {', '.join(known)}")
+
+
+def _paths_like(path: str, lines: dict[str, int], key: str) -> str | None:
+    """The file's own path for msgspec's, which writes `[...]` for the key of a mapping."""
+    if "[...]" not in path:
+        return None
+    pattern = re.escape(path).replace(re.escape("[...]"), r"\.[^.\[]+")
+    found = [p for p in lines if re.fullmatch(pattern, p) and (not key or f"{p}.{key}" in lines)]
+    return found[0] if found else None
+
+
+def _check(domain: Domain) -> None:
+    for index, record in enumerate(domain.records):
+        _check_record(domain, record, f"records[{index}]")
+    kinds = {r.kind for r in domain.records}
+    if "interaction" not in kinds:
+        raise domain.error("records", "no record of kind interaction: a shop without behaviour cannot be learnt from")
+    for name, attribute in domain.attributes.items():
+        if (attribute.kind == "vector") != (attribute.length is not None):
+            raise domain.error(f"attributes.{name}", "a vector needs `length`, and nothing else has one")
+    for name, event_type in domain.event_types.items():
+        for needed in event_type.requires:
+            if needed not in RECORDS["interaction"]:
+                raise domain.error(f"event_types.{name}.requires", _unknown_field(needed, "interaction"))
+    for name in domain.outcomes.gains:
+        if name not in domain.event_types:
+            raise domain.error(f"outcomes.gains.{name}", f"unknown event type{nearest(name, list(domain.event_types))}")
+    _check_metrics(domain)
+
+
+def _unknown_field(name: str, kind: str) -> str:
+    known = list(RECORDS[kind])
+    return f"{kind} has no field '{name}'{nearest(name, known)}; known: {', '.join(known)}"
+
+
+def _check_record(domain: Domain, record: Record, path: str) -> None:
+    known = RECORDS[record.kind]
+    for group, given in (("fields", record.fields), ("constants", record.constants)):
+        for name in given:
+            if name not in known:
+                raise domain.error(f"{path}.{group}.{name}", _unknown_field(name, record.kind))
+    missing = [n for n, f in known.items() if f.required and n not in record.fields and n not in record.constants]
+    if missing:
+        raise domain.error(f"{path}.fields", f"{record.kind} needs {', '.join(missing)}")
+    if record.attributes is not None and record.kind != "item":
+        raise domain.error(f"{path}.attributes", "only an item has attributes")
+
+
+def _check_metrics(domain: Domain) -> None:
+    names = [m.name for m in domain.metrics]
+    counts = [m.name for m in domain.metrics if m.count]
+    known_counts = [*domain.event_types, "any", "decision", "shown"]
+    for index, metric in enumerate(domain.metrics):
+        path = f"metrics[{index}]"
+        given = [k for k in ("count", "distinct", "sum", "ratio") if getattr(metric, k) is not None]
+        if len(given) != 1:
+            raise domain.error(path, f"give exactly one of count, distinct, sum, ratio, not {given}")
+        if names.index(metric.name) != index:
+            raise domain.error(f"{path}.name", f"metric '{metric.name}' is declared twice")
+        if metric.count is not None and metric.count not in known_counts:
+            raise domain.error(f"{path}.count", f"nothing to count called '{metric.count}'{nearest(metric.count, known_counts)}")
+        for part in metric.ratio or ():
+            if part not in counts:
+                raise domain.error(f"{path}.ratio", f"no count metric '{part}'{nearest(part, counts)}")
+        for part in metric.of:
+            if part not in domain.event_types:
+                raise domain.error(f"{path}.of", f"unknown event type '{part}'{nearest(part, list(domain.event_types))}")
+        named = metric.distinct or metric.sum
+        if named is not None and named not in RECORDS["interaction"]:
+            raise domain.error(path, _unknown_field(named, "interaction"))
+    categories = ["source", *(n for n, a in domain.attributes.items() if a.kind in ("category", "tags"))]
+    for index, segment in enumerate(domain.segments):
+        if segment not in categories:
+            raise domain.error(f"segments[{index}]", f"'{segment}' is neither source nor a category{nearest(segment, categories)}")
+
+
+def as_dict(domain: Domain) -> dict[str, Any]:
+    """The domain as plain values, for records of runs; without line numbers."""
+    plain: dict[str, Any] = msgspec.to_builtins(domain)
+    return {k: v for k, v in plain.items() if k not in ("lines", "origin")}
+
+
