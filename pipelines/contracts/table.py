@@ -36,3 +36,11 @@ class Table:
         if missing:
             raise ContractError(f"rows for {self.name} lack {missing}: the function that makes them must select every column")
         return rows.select(*self.columns())
+
+    def latest(self, rows: DataFrame) -> DataFrame:
+        """Of each key the row with the highest revision; `rows` unchanged where the table has no revisions."""
+        if not self.revisioned:
+            return rows
+        others = [name for name in self.schema.fieldNames() if name not in self.key]
+        newest = F.max_by(F.struct(*others), F.col("revision")).alias("newest")
+        return rows.groupBy(*self.key).agg(newest).select(*self.key, "newest.*").select(*self.schema.fieldNames())

@@ -1,0 +1,228 @@
+"""Delta tables, as the rest of LakePulse reads, streams and writes them. Every write can be repeated.
+
+A micro-batch can only be a repeat if it is the first after a start, and one checkpoint has one writer. So each append carries
+`<query>:<checkpoint uuid>:<batch id>` as the commit's user metadata, and the first batch of a run looks for it in the table's history,
+once. (Delta's own `txnAppId` reads the table's state at every commit; figures in docs/decisions.md.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import deltalake
+import pyarrow as pa
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from pipelines.contracts.table import Table
+from pipelines.io import checkpoints
+from pipelines.io.checkpoints import is_local, local_path
+from pipelines.settings import Settings
+
+QUERY_ID = "sql.streaming.queryId"
+MARK = "userMetadata"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch: the query and checkpoint it belongs to, its number, and whether it is the first of this run."""
+
+    writer: str
+    id: int
+    is_first: bool
+    is_small: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What a commit of this batch carries as user metadata."""
+        return f"{self.writer}:{self.id}"
+
+
+def path(settings: Settings, table: Table) -> str:
+    """The table's URI or folder."""
+    return f"{settings.lake.rstrip('/')}/{table.name.replace('.', '/')}"
+
+
+def exists(settings: Settings, table: Table, spark: SparkSession | None = None) -> bool:
+    """Whether the table was created. A remote lake is asked through Spark."""
+    where = path(settings, table)
+    if is_local(where):
+        return deltalake.DeltaTable.is_deltatable(str(local_path(where)))
+    return bool(DeltaTable.isDeltaTable(spark or SparkSession.active(), where))
+
+
+def ensure(spark: SparkSession, settings: Settings, table: Table) -> None:
+    """Create the table with the contract's schema and partitioning unless it is there."""
+    if exists(settings, table, spark):
+        return
+    where = path(settings, table)
+    with lock(settings, table):
+        if is_local(where):
+            _create_local(where, table)
+            return
+        builder = DeltaTable.createIfNotExists(spark).location(where).addColumns(table.schema)
+        if table.partition_by:
+            builder = builder.partitionedBy(*table.partition_by)
+        builder.execute()
+
+
+def _create_local(where: str, table: Table) -> None:
+    folder = local_path(where)
+    folder.mkdir(parents=True, exist_ok=True)
+    schema = deltalake.Schema.from_json(table.schema.json())
+    deltalake.DeltaTable.create(str(folder), schema=schema, mode="ignore", partition_by=list(table.partition_by) or None)
+
+
+def read(spark: SparkSession, settings: Settings, table: Table, version: int | None = None) -> DataFrame:
+    """All rows of the table, at a version when one is given. An empty table when nothing was written yet."""
+    ensure(spark, settings, table)
+    reader = spark.read.format("delta")
+    return (reader if version is None else reader.option("versionAsOf", version)).load(path(settings, table))
+
+
+def latest(spark: SparkSession, settings: Settings, table: Table) -> DataFrame:
+    """The valid rows of a revisioned table: of each key the highest revision."""
+    return table.latest(read(spark, settings, table))
+
+
+def stream(spark: SparkSession, settings: Settings, table: Table) -> DataFrame:
+    """Rows appended to the table, as they are appended; compaction and deletions are not rows."""
+    ensure(spark, settings, table)
+    reader = spark.readStream.format("delta").option("skipChangeCommits", "true")
+    return reader.option("maxFilesPerTrigger", settings.streams.max_files_per_trigger).load(path(settings, table))
+
+
+def version(spark: SparkSession, settings: Settings, table: Table) -> int:
+    """The table's newest version."""
+    ensure(spark, settings, table)
+    where = path(settings, table)
+    if is_local(where):
+        return int(deltalake.DeltaTable(str(local_path(where))).version())
+    return int(DeltaTable.forPath(spark, where).history(1).first()["version"])
+
+
+def append(rows: DataFrame, table: Table, settings: Settings) -> None:
+    """Append rows that belong to no micro-batch: a record of a decision, an audit. The caller runs once."""
+    ensure(rows.sparkSession, settings, table)
+    _append_with_spark(table.conform(rows), table, settings, mark="")
+
+
+def append_once(rows: DataFrame, table: Table, settings: Settings, batch: Batch) -> bool:
+    """Append a micro-batch's rows unless an earlier run already did. Returns whether they were written now."""
+    ensure(rows.sparkSession, settings, table)
+    if batch.is_first and _has_written(rows.sparkSession, settings, table, batch):
+        return False
+    rows = table.conform(rows)
+    if batch.is_small and is_local(path(settings, table)):
+        append_arrow(rows.toArrow(), table, settings, batch.mark)
+    else:
+        _append_with_spark(rows, table, settings, batch.mark)
+    return True
+
+
+def append_arrow(rows: pa.Table, table: Table, settings: Settings, mark: str) -> None:
+    """Append rows that are already in this process to a local table, without a Spark job. Nothing is committed for no rows."""
+    if rows.num_rows == 0:
+        return
+    properties = deltalake.CommitProperties(custom_metadata={MARK: mark}) if mark else None
+    with lock(settings, table):
+        deltalake.write_deltalake(
+            str(local_path(path(settings, table))), rows, mode="append", commit_properties=properties
+        )
+
+
+def _append_with_spark(rows: DataFrame, table: Table, settings: Settings, mark: str) -> None:
+    writer = rows.write.format("delta").mode("append").partitionBy(*table.partition_by)
+    with lock(settings, table):
+        (writer.option(MARK, mark) if mark else writer).save(path(settings, table))
+
+
+def replace(rows: DataFrame, table: Table, settings: Settings, predicate: str) -> None:
+    """Replace the table's rows for which `predicate` holds; every new row must fulfil it."""
+    ensure(rows.sparkSession, settings, table)
+    writer = table.conform(rows).write.format("delta").mode("overwrite").option("replaceWhere", predicate)
+    with lock(settings, table):
+        writer.save(path(settings, table))
+
+
+def compact(spark: SparkSession, settings: Settings, table: Table) -> dict[str, Any]:
+    """Fold the table's small files into large ones; readers and streams see the same rows. Returns Delta's own figures."""
+    ensure(spark, settings, table)
+    with lock(settings, table):
+        done = DeltaTable.forPath(spark, path(settings, table)).optimize().executeCompaction().first()
+    return dict(done["metrics"].asDict()) if done else {}
+
+
+def _has_written(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> bool:
+    """Whether this batch, or a later one of the same checkpoint, is in the table's history."""
+    for mark in _marks(spark, settings, table):
+        writer, _, number = (mark or "").rpartition(":")
+        if writer == batch.writer:
+            return int(number) >= batch.id
+    return False
+
+
+def _marks(spark: SparkSession, settings: Settings, table: Table) -> Iterator[str | None]:
+    """User metadata of the table's commits, newest first."""
+    where = path(settings, table)
+    if is_local(where):
+        yield from (commit.get(MARK) for commit in deltalake.DeltaTable(str(local_path(where))).history())
+    else:
+        yield from (row[MARK] for row in DeltaTable.forPath(spark, where).history().select(MARK).toLocalIterator())
+
+
+_threads: dict[str, threading.RLock] = {}
+
+
+@contextlib.contextmanager
+def lock(settings: Settings, table: Table) -> Iterator[None]:
+    """Hold the table for one write. Delta on a local disk has no mutual exclusion between processes; elsewhere this does nothing."""
+    where = path(settings, table)
+    if not is_local(where):
+        yield
+        return
+    folder = local_path(settings.lake) / "_locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with _threads.setdefault(where, threading.RLock()), (folder / f"{table.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+Write = Callable[[DataFrame, Batch], int | None]
+SMALL = 20_000
+"""Rows of a micro-batch up to which one process writes it faster than a Spark job."""
+
+
+def start(
+    rows: DataFrame, write: Write, settings: Settings, query: str, *, trigger_ms: int, once: bool = False
+) -> StreamingQuery:
+    """Run `write(rows, batch)` for each micro-batch of a stream, under the checkpoint that has the query's name.
+
+    `write` may return how many rows the batch had; the next batch is then expected to be of that size, and a small one is written
+    without a Spark job. Raises OwnershipError when another process runs the query.
+    """
+    checkpoints.own(settings, query)
+    seen: dict[str, int] = {}
+
+    def each(frame: DataFrame, batch_id: int) -> None:
+        context = frame.sparkSession.sparkContext
+        context.setLocalProperty("spark.scheduler.pool", query)
+        writer = f"{query}:{context.getLocalProperty(QUERY_ID)}"
+        small = 0 <= seen.get("rows", -1) <= SMALL
+        count = write(frame, Batch(writer, batch_id, is_first=not seen, is_small=small))
+        seen["rows"] = -1 if count is None else count
+
+    writer = rows.writeStream.queryName(query).foreachBatch(each)
+    writer = writer.option("checkpointLocation", checkpoints.location(settings, query))
+    writer = writer.trigger(availableNow=True) if once else writer.trigger(processingTime=f"{trigger_ms} milliseconds")
+    try:
+        return writer.start()
+    except BaseException:
+        checkpoints.disown(settings, query)
+        raise

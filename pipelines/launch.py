@@ -1,0 +1,79 @@
+"""The edges of a job: arguments in, exit code out, streams stopped cleanly on SIGTERM and Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from pipelines import settings as settings_module
+from pipelines.domain import load_domain
+from pipelines.errors import LakePulseError
+from pipelines.session import spark_session
+from pipelines.settings import Settings
+
+log = logging.getLogger("lakepulse")
+
+Batch = Callable[[Settings, SparkSession, argparse.Namespace], int | None]
+Stream = Callable[[Settings, SparkSession, argparse.Namespace], Sequence[StreamingQuery]]
+Arguments = Callable[[argparse.ArgumentParser], None]
+
+
+def batch_job(name: str, description: str | None, run: Batch, arguments: Arguments | None = None) -> int:
+    """Run a job that ends by itself; its exit code is what `run` returns, 1 for an error of ours."""
+    return _job(name, description, lambda s, spark, args: run(s, spark, args) or 0, arguments, streaming=False)
+
+
+def stream_job(name: str, description: str | None, run: Stream, arguments: Arguments | None = None) -> int:
+    """Run streams until SIGTERM, Ctrl-C or, with --once, until what was there at the start is done. Exit code 1 when one failed."""
+    return _job(name, description, lambda s, spark, args: _await(run(s, spark, args)), arguments, streaming=True)
+
+
+def _job(name: str, description: str | None, run: Batch, arguments: Arguments | None, streaming: bool) -> int:
+    parser = argparse.ArgumentParser(prog=name, description=description)
+    parser.add_argument("--domain", default="shop", help="name of a domain in conf/domains, or a path to a domain file (default: shop)")
+    parser.add_argument("--profile", default="local", help="settings profile, conf/<profile>.yml (default: local)")
+    if streaming:
+        parser.add_argument("--once", action="store_true", help="process what is there now, then end")
+    if arguments:
+        arguments(parser)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("py4j", "mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        settings = settings_module.load(args.profile)
+        args.domain = load_domain(args.domain, settings)
+        spark = spark_session(settings, name)
+        try:
+            return run(settings, spark, args) or 0
+        finally:
+            spark.stop()
+    except LakePulseError as problem:
+        print(f"{name}: {problem}", file=sys.stderr)
+        return 1
+
+
+def _await(queries: Sequence[StreamingQuery]) -> int:
+    stop = threading.Event()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, lambda *_: stop.set())
+    log.info("running: %s", ", ".join(str(q.name) for q in queries))
+    while not stop.wait(0.2):
+        if not all(q.isActive for q in queries):
+            failed = [q for q in queries if q.exception()]
+            if failed or not any(q.isActive for q in queries):
+                break
+    failed = [q for q in queries if not q.isActive and q.exception()]
+    for query in failed:
+        log.error("%s failed: %s", query.name, query.exception())
+    for query in queries:
+        if query.isActive:
+            query.stop()
+    return 1 if failed else 0

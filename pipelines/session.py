@@ -1,0 +1,88 @@
+"""The Spark session: every setting of it stands here, once, for jobs, tests, notebooks and spark-submit.sh alike."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from pipelines.errors import PrerequisiteError
+from pipelines.settings import Settings
+
+STREAMING = "spark.sql.streaming"
+CHECKPOINT_FILES = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+
+
+def spark_jars(settings: Settings) -> list[Path]:
+    """The jars that Spark needs beside its own. Raises PrerequisiteError when they were not fetched yet."""
+    jars = sorted((settings.root / ".cache" / "jars" / "spark").glob("*.jar"))
+    if not jars:
+        raise PrerequisiteError(f"no jars in {settings.root / '.cache/jars/spark'}: run `make setup`")
+    return jars
+
+
+def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
+    """Spark's settings for an application of this name, without what only a cluster's submit command knows (jars, archives)."""
+    conf = {
+        "spark.app.name": app_name,
+        "spark.driver.memory": settings.spark.driver_memory,
+        "spark.sql.session.timeZone": "UTC",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseParallelGC",
+        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        # A table's log is small beside its data: 50 tasks to read it cost more than reading it.
+        "spark.databricks.delta.snapshotPartitions": "1",
+        "spark.databricks.delta.schema.autoMerge.enabled": "false",
+        "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+        "spark.scheduler.mode": "FAIR",
+        f"{STREAMING}.stateStore.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
+        f"{STREAMING}.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+        f"{STREAMING}.stateStore.rocksdb.trackTotalNumberOfRows": "false",
+        f"{STREAMING}.stopTimeout": f"{settings.streams.stop_grace_s}s",
+        f"{STREAMING}.metricsEnabled": "false",
+        "spark.ui.enabled": str(settings.spark.ui).lower(),
+        "spark.ui.showConsoleProgress": "false",
+    }
+    return conf | (_on_one_machine(settings) if settings.spark.master.startswith("local") else _on_a_cluster(settings))
+
+
+def _on_one_machine(settings: Settings) -> dict[str, str]:
+    conf = {
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraClassPath": ":".join(str(j) for j in spark_jars(settings)),
+        "spark.sql.warehouse.dir": str(settings.state / "warehouse"),
+    }
+    if settings.spark.local_filesystem:
+        # Hadoop's own local file system starts a process for each permission it sets; a checkpoint file then costs 10 times as much.
+        conf["spark.hadoop.fs.file.impl"] = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
+        conf[f"{STREAMING}.checkpointFileManagerClass"] = CHECKPOINT_FILES
+    return conf
+
+
+def _on_a_cluster(settings: Settings) -> dict[str, str]:
+    return {
+        "spark.executor.memory": settings.spark.executor_memory,
+        "spark.executor.instances": str(settings.spark.executor_instances),
+    }
+
+
+def spark_session(settings: Settings, app_name: str) -> SparkSession:
+    """The session of this process: a new one, or the one that spark-submit prepared. Raises PrerequisiteError without jars."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
+    if settings.spark.master.startswith("local"):
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder = SparkSession.builder
+    if settings.spark.master:
+        builder = builder.master(settings.spark.master)
+    for key, value in spark_conf(settings, app_name).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel(settings.spark.log_level)
+    return session

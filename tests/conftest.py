@@ -1,0 +1,38 @@
+"""Fixtures that the whole suite shares: one Spark session, settings in a temporary folder, the real data where it is present."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from pipelines import settings as settings_module
+from pipelines.session import spark_session
+from pipelines.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """The suite's one Spark session, with the settings that jobs use."""
+    state = str(tmp_path_factory.mktemp("spark"))
+    session = spark_session(settings_module.load(overrides={"paths": {"state": state}, "spark": {"driver_memory": "1g"}}), "tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of an installation of its own, in a temporary folder."""
+    return settings_module.load(environ={}, overrides={"paths": {"state": str(tmp_path)}})
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("LAKEPULSE_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set LAKEPULSE_SHARED_DATA to the folder that holds ranklens/ and nab/")
+    return folder
