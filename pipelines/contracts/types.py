@@ -22,13 +22,13 @@ BYTES, FLAG, DAY, TIME = BinaryType(), BooleanType(), DateType(), TimestampType(
 
 
 def many(item: DataType) -> ArrayType:
-    """An array of `item`, no element null."""
-    return ArrayType(item, containsNull=False)
+    """An array of `item`."""
+    return ArrayType(item, containsNull=True)
 
 
 def by_name(value: DataType) -> MapType:
-    """A map from a name to `value`, no value null."""
-    return MapType(TEXT, value, valueContainsNull=False)
+    """A map from a name to `value`."""
+    return MapType(TEXT, value, valueContainsNull=True)
 
 
 def columns(**types: DataType) -> StructType:

@@ -73,3 +73,9 @@ def forget(settings: Settings, query: str) -> None:
     """Delete a local query's checkpoint: its next run starts from what its target table holds."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(local_path(location(settings, query)))
+
+
+def exists(settings: Settings, query: str) -> bool:
+    """Whether a local query has run before; true for a remote one, which only Spark can look at."""
+    where = location(settings, query)
+    return not is_local(where) or (local_path(where) / "metadata").is_file()

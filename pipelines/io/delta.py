@@ -17,7 +17,8 @@ from typing import Any
 import deltalake
 import pyarrow as pa
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 
 from pipelines.contracts.table import Table
@@ -113,34 +114,43 @@ def append(rows: DataFrame, table: Table, settings: Settings) -> None:
     _append_with_spark(table.conform(rows), table, settings, mark="")
 
 
-def append_once(rows: DataFrame, table: Table, settings: Settings, batch: Batch) -> bool:
-    """Append a micro-batch's rows unless an earlier run already did. Returns whether they were written now."""
+def append_once(rows: DataFrame, table: Table, settings: Settings, batch: Batch) -> int:
+    """Append a micro-batch's rows unless an earlier run already did. Returns how many were written now."""
     ensure(rows.sparkSession, settings, table)
     if batch.is_first and _has_written(rows.sparkSession, settings, table, batch):
-        return False
+        return 0
     rows = table.conform(rows)
     if batch.is_small and is_local(path(settings, table)):
-        append_arrow(rows.toArrow(), table, settings, batch.mark)
-    else:
-        _append_with_spark(rows, table, settings, batch.mark)
-    return True
+        return append_arrow(rows.toArrow(), table, settings, batch.mark)
+    return _append_with_spark(rows, table, settings, batch.mark)
 
 
-def append_arrow(rows: pa.Table, table: Table, settings: Settings, mark: str) -> None:
+def append_arrow(rows: pa.Table, table: Table, settings: Settings, mark: str) -> int:
     """Append rows that are already in this process to a local table, without a Spark job. Nothing is committed for no rows."""
     if rows.num_rows == 0:
-        return
+        return 0
     properties = deltalake.CommitProperties(custom_metadata={MARK: mark}) if mark else None
     with lock(settings, table):
         deltalake.write_deltalake(
             str(local_path(path(settings, table))), rows, mode="append", commit_properties=properties
         )
+    return int(rows.num_rows)
 
 
-def _append_with_spark(rows: DataFrame, table: Table, settings: Settings, mark: str) -> None:
-    writer = rows.write.format("delta").mode("append").partitionBy(*table.partition_by)
+def _append_with_spark(rows: DataFrame, table: Table, settings: Settings, mark: str) -> int:
+    written = Observation()
+    counted = rows.observe(written, F.count(F.lit(1)).alias("rows"))
+    writer = counted.write.format("delta").mode("append").partitionBy(*table.partition_by)
     with lock(settings, table):
         (writer.option(MARK, mark) if mark else writer).save(path(settings, table))
+    return int(written.get["rows"])
+
+
+def landed_offsets(spark: SparkSession, settings: Settings, table: Table, topic: str) -> dict[int, int]:
+    """Partition → the offset after the last one that a bronze table holds of a topic; empty for a table without rows of it."""
+    rows = read(spark, settings, table).where(F.col("topic") == topic)
+    last = rows.groupBy("partition").agg(F.max("offset").alias("last")).collect()
+    return {row["partition"]: row["last"] + 1 for row in last}
 
 
 def replace(rows: DataFrame, table: Table, settings: Settings, predicate: str) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.errors import StackError
 from pipelines.settings import Settings
 
 # The defaults fetch 1 MiB and hand out 500 records at a time, which costs twice the CPU of reading.
 FETCH = {"kafka.max.partition.fetch.bytes": "8388608", "kafka.max.poll.records": "20000"}
+EARLIEST = -2  # Spark's word for a partition's first message
 
 
 def connection(settings: Settings) -> dict[str, str]:
@@ -22,20 +26,35 @@ def connection(settings: Settings) -> dict[str, str]:
     return options
 
 
-def stream(spark: SparkSession, settings: Settings, topic: str, first_offsets: dict[int, int]) -> DataFrame:
+def client_options(settings: Settings) -> dict[str, str]:
+    """The same connection in librdkafka's spelling, for producers and administration outside Spark."""
+    options = {"bootstrap.servers": settings.bootstrap, "security.protocol": settings.kafka.security_protocol}
+    if settings.kafka.security_protocol.startswith("SASL"):
+        options["sasl.mechanism"] = os.environ.get("LAKEPULSE_KAFKA_SASL_MECHANISM", "PLAIN")
+        options["sasl.username"] = os.environ["LAKEPULSE_KAFKA_USER"]
+        options["sasl.password"] = os.environ["LAKEPULSE_KAFKA_PASSWORD"]
+    return options
+
+
+def partitions(settings: Settings, topic: str) -> list[int]:
+    """The topic's partitions. Raises StackError when the broker does not answer or does not have the topic."""
+    try:
+        metadata = AdminClient(client_options(settings)).list_topics(topic, timeout=15).topics[topic]
+    except KafkaException as problem:
+        raise StackError(f"Kafka at {settings.bootstrap} does not answer: {problem}; is it up (`lakepulse status`)?") from problem
+    if metadata.error is not None or not metadata.partitions:
+        raise StackError(f"Kafka at {settings.bootstrap} has no topic {topic}: `lakepulse up` creates it")
+    return sorted(metadata.partitions)
+
+
+def stream(spark: SparkSession, settings: Settings, topic: str, landed: dict[int, int]) -> DataFrame:
     """The messages of a topic as they arrive, with headers; Kafka's own columns.
 
-    A query without a checkpoint starts at `first_offsets` (partition → offset), in partitions not named there at the earliest
+    A query without a checkpoint starts behind what has landed (partition → next offset), in other partitions at the earliest
     message. Messages that the broker deleted before they were read stop the stream: losing them in silence is not an option.
     """
+    starts = {str(p): landed.get(p, EARLIEST) for p in partitions(settings, topic)}
     reader = spark.readStream.format("kafka").options(**connection(settings), **FETCH)
     reader = reader.option("subscribe", topic).option("includeHeaders", "true").option("failOnDataLoss", "true")
     reader = reader.option("maxOffsetsPerTrigger", settings.streams.max_offsets_per_trigger)
-    return reader.option("startingOffsets", starting_offsets(topic, first_offsets)).load()
-
-
-def starting_offsets(topic: str, first_offsets: dict[int, int]) -> str:
-    """Spark's spelling of where to start; `earliest` when no partition is known."""
-    if not first_offsets:
-        return "earliest"
-    return json.dumps({topic: {str(p): o for p, o in sorted(first_offsets.items())}})
+    return reader.option("startingOffsets", json.dumps({topic: starts})).load()
