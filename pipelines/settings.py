@@ -131,6 +131,14 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Airflow:
+    """The project's own Airflow."""
+
+    port: int
+    parallelism: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of a process."""
 
@@ -143,6 +151,7 @@ class Settings:
     training: Training
     mlflow: Mlflow
     gate: Gate
+    airflow: Airflow
     profile: str = "local"
     root: Path = field(default_factory=project_root)
 
@@ -209,6 +218,16 @@ def load(
         _merge(merged, layer, origin)
     sections = {name: _section(name, cls, merged.get(name, {})) for name, cls in SECTIONS.items()}
     return Settings(**sections, profile=profile, root=root)
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """The environment variables that give another process exactly these settings, whatever its profile."""
+    values = {
+        f"{PREFIX}{section}__{key}".upper(): value if isinstance(value, str) else json.dumps(value)
+        for section in SECTIONS
+        for key, value in dataclasses.asdict(getattr(settings, section)).items()
+    }
+    return values | {"LAKEPULSE_HOME": str(settings.root)}
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
