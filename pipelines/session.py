@@ -40,6 +40,7 @@ def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
         "spark.scheduler.mode": "FAIR",
+        "spark.scheduler.allocation.file": f"file://{settings.root / 'conf' / 'pools.xml'}",
         f"{STREAMING}.stateStore.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
         f"{STREAMING}.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
         f"{STREAMING}.stateStore.rocksdb.trackTotalNumberOfRows": "false",

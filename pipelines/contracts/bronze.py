@@ -5,7 +5,15 @@ from pipelines.contracts.types import BYTES, DAY, INT, LONG, TEXT, TIME, columns
 
 HEADER = columns(key=TEXT, value=BYTES)
 
-# A file's row has topic `file:<path>`, partition 0 and its line (from 1) as offset, so that one key names every row of bronze.
+# Spark's own description of a file; its content is read line by line, never as a whole.
+FILE = columns(path=TEXT, modificationTime=TIME, length=LONG, content=BYTES)
+
+# A row as it arrives, from Kafka or from a file. A file's row has topic `file:<topic>/<name>`, partition 0 and its line (from 1) as
+# offset, so that one key names every row of bronze.
+FILE_ROW = columns(
+    topic=TEXT, partition=INT, offset=LONG, key=BYTES, value=BYTES, headers=many(HEADER), timestamp=TIME
+)
+
 LANDED = columns(
     topic=TEXT,
     partition=INT,

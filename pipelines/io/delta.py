@@ -222,7 +222,7 @@ def start(
 
     def each(frame: DataFrame, batch_id: int) -> None:
         context = frame.sparkSession.sparkContext
-        context.setLocalProperty("spark.scheduler.pool", query)
+        context.setLocalProperty("spark.scheduler.pool", query.partition("/")[0])
         writer = f"{query}:{context.getLocalProperty(QUERY_ID)}"
         small = 0 <= seen.get("rows", -1) <= SMALL
         count = write(frame, Batch(writer, batch_id, is_first=not seen, is_small=small))

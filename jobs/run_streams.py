@@ -1,0 +1,35 @@
+"""Run all streams of a local installation in one process: land, refine, publish, score."""
+
+import argparse
+from importlib import import_module
+
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from pipelines.errors import SettingsError, nearest
+from pipelines.launch import stream_job
+from pipelines.settings import Settings
+
+STREAMS = ("land_bronze", "land_files", "refine_silver", "publish_gold", "score_stream")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """`--only` picks some of the streams."""
+    parser.add_argument("--only", default=",".join(STREAMS), help="streams to run, with commas (default: all)")
+
+
+def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:
+    """Start the chosen streams, in the order of the walk."""
+    queries: list[StreamingQuery] = []
+    for name in args.only.split(","):
+        if name not in STREAMS:
+            raise SettingsError(f"no stream {name!r}{nearest(name, STREAMS)}; known: {', '.join(STREAMS)}")
+        queries += import_module(f"jobs.{name}").run(settings, spark, args)
+        if args.once:  # what a stream leaves is there before the next one looks
+            for query in queries:
+                query.awaitTermination()
+    return queries
+
+
+if __name__ == "__main__":
+    raise SystemExit(stream_job("run_streams", __doc__, run, arguments))
