@@ -109,8 +109,17 @@ class Training:
     validation_share: float
     in_process_rows: int
     num_workers: int
+    threads: int
+    objective: str
     rounds: int
     early_stopping: int
+    learning_rate: float
+    depth: int
+    min_child_weight: float
+    l2: float
+    row_share: float
+    feature_share: float
+    bins: int
     seed: int
 
 
