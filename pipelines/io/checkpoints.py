@@ -42,7 +42,7 @@ def own(settings: Settings, query: str) -> None:
     if not is_local(where):
         return
     path = local_path(where)
-    lock = path.parent / "_owners" / f"{query.replace('/', '.')}.json"
+    lock = local_path(settings.checkpoints) / "_owners" / f"{query.replace('/', '.')}.json"
     lock.parent.mkdir(parents=True, exist_ok=True)
     handle = lock.open("a+")
     try:
