@@ -14,6 +14,7 @@ SESSIONS = Table(
         events=LONG,
         counts=by_name(LONG),  # events by type
         items=LONG,  # distinct items touched
+        items_touched=by_name(LONG),  # interactions by item
         revenue_minor=by_name(LONG),  # by currency
         is_removed=FLAG,  # a late event merged this session into an earlier one
         revision=LONG,
@@ -68,6 +69,7 @@ ENGAGEMENT = Table(
         metric=TEXT,  # events, active_users, searches, click_through, …, as the domain names them
         value=DOUBLE,
         exposure=LONG,  # the denominator of a ratio, null for a count
+        is_removed=FLAG,  # a late version of an item moved everything in it to another segment
         revision=LONG,
     ),
     key=("minute", "segment", "metric"),
@@ -103,7 +105,7 @@ BEHAVIOUR_VECTORS = Table(
         entity_id=TEXT,
         window_start=TIME,
         day=DAY,
-        vector=many(DOUBLE),  # in the order of pipelines.anomalies.vectors.NAMES
+        vector=many(DOUBLE),  # in the order of pipelines.anomalies.behaviour.NAMES
         revision=LONG,
     ),
     key=("entity", "entity_id", "window_start"),

@@ -16,7 +16,9 @@ class Table:
     """A table of the lake: `<layer>.<name>`, its schema, and what identifies a row.
 
     `key` identifies a row; where `revisioned`, several revisions of a key may be stored and the highest `revision` is the valid one.
-    `partition_by` are columns of the schema. `event_time` names the column by which files are skipped.
+    Where the schema has `is_removed`, a highest revision that carries it says that the key has no valid row any more.
+    `partition_by` are columns of the schema. `event_time` names the column by which files are skipped. What audits check beside that:
+    `required` columns are never null (no key column ever is), `ranges` gives (column, least, greatest) where null means no limit.
     """
 
     name: str
@@ -25,6 +27,8 @@ class Table:
     partition_by: tuple[str, ...] = ()
     event_time: str | None = None
     revisioned: bool = False
+    required: tuple[str, ...] = ()
+    ranges: tuple[tuple[str, float | None, float | None], ...] = ()
 
     def columns(self) -> list[Column]:
         """The columns of the contract with their types: the last `select` of every function that makes this table's rows."""
@@ -38,9 +42,10 @@ class Table:
         return rows.select(*self.columns())
 
     def latest(self, rows: DataFrame) -> DataFrame:
-        """Of each key the row with the highest revision; `rows` unchanged where the table has no revisions."""
+        """The valid rows: of each key the highest revision, unless that removed it; `rows` unchanged where there are no revisions."""
         if not self.revisioned:
             return rows
-        others = [name for name in self.schema.fieldNames() if name not in self.key]
-        newest = F.max_by(F.struct(*others), F.col("revision")).alias("newest")
-        return rows.groupBy(*self.key).agg(newest).select(*self.key, "newest.*").select(*self.schema.fieldNames())
+        names = self.schema.fieldNames()
+        newest = F.max_by(F.struct(*(name for name in names if name not in self.key)), F.col("revision")).alias("newest")
+        found = rows.groupBy(*self.key).agg(newest).select(*self.key, "newest.*").select(*names)
+        return found.where(~F.col("is_removed")) if "is_removed" in names else found
