@@ -36,3 +36,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set LAKEPULSE_SHARED_DATA to the folder that holds ranklens/ and nab/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def airflow_installed() -> Path:
+    """The environment of Airflow; tests that need it are skipped where it could not be built."""
+    folder = ROOT / ".venv-airflow"
+    if not (folder / "bin" / "airflow").is_file():
+        pytest.skip(f"no Airflow in {folder}: `make airflow` builds it")
+    return folder
