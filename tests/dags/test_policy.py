@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import settings as settings_module
-from pipelines.stack import airflow
+from pipelines.stack import airflow_home
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FACTS = Path(__file__).with_name("facts.py")
@@ -37,8 +37,8 @@ with DAG("another_name", schedule="@daily", start_date=pendulum.datetime(2026, 1
 def facts_of(folder, state):
     """What Airflow reads from a folder of DAGs."""
     settings = settings_module.load(environ={}, overrides={"paths": {"state": str(state)}})
-    program = ROOT / airflow.ENVIRONMENT / "bin" / "python"
-    environment = airflow.environment(settings, os.environ)
+    program = ROOT / airflow_home.ENVIRONMENT / "bin" / "python"
+    environment = airflow_home.environment(settings, os.environ)
     done = subprocess.run(
         [program, FACTS, folder], env=environment, capture_output=True, text=True, check=False
     )

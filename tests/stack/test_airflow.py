@@ -3,9 +3,11 @@
 import dataclasses
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -13,7 +15,7 @@ import pytest
 
 from pipelines import settings as settings_module
 from pipelines.errors import PrerequisiteError, StackError
-from pipelines.stack import airflow
+from pipelines.stack import airflow, airflow_home
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOTING_JOB = """#!/usr/bin/env bash
@@ -31,7 +33,7 @@ esac
 def project(airflow_installed, tmp_path_factory):
     """A project folder with our DAGs, settings and pins, whose jobs only note that they were called."""
     root = tmp_path_factory.mktemp("a project")
-    for name in ("conf", "requirements", airflow.ENVIRONMENT):
+    for name in ("conf", "requirements", airflow_home.ENVIRONMENT):
         (root / name).symlink_to(ROOT / name)
     (root / "dags").mkdir()
     for dag in (ROOT / "dags").glob("*.py"):
@@ -62,7 +64,7 @@ def test_nothing_of_another_airflow_or_python_reaches_ours(settings):
         "AIRFLOW__CORE__FERNET_KEY": "k",
         "PATH": "/bin",
     }
-    ours = airflow.environment(settings, foreign | {"LAKEPULSE_KAFKA_JAAS": "kept"})
+    ours = airflow_home.environment(settings, foreign | {"LAKEPULSE_KAFKA_JAAS": "kept"})
     assert "PYTHONPATH" not in ours
     assert "VIRTUAL_ENV" not in ours
     assert "AIRFLOW__CORE__FERNET_KEY" not in ours
@@ -140,8 +142,15 @@ def test_an_interrupt_leaves_no_job_behind(project):
     process.send_signal(signal.SIGINT)
     assert process.wait(30) != 0
     assert [p for p in sleepers if p.is_running()] == []
+    with closing(sqlite3.connect(project.state / "airflow" / "airflow.db")) as database:
+        runs = database.execute("SELECT DISTINCT state FROM dag_run WHERE dag_id = 'upkeep'").fetchall()
+        tasks = database.execute(
+            "SELECT DISTINCT state FROM task_instance WHERE dag_id = 'upkeep'"
+        ).fetchall()
+    assert runs == [("failed",)], "a scheduler would go on with the run"
+    assert set(tasks) <= {("failed",), ("success",)}
 
 
 def test_without_its_environment_the_remedy_is_named(settings, tmp_path):
     with pytest.raises(PrerequisiteError, match="make airflow"):
-        airflow.prepare(dataclasses.replace(settings, root=tmp_path))
+        airflow_home.prepare(dataclasses.replace(settings, root=tmp_path))
