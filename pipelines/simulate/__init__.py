@@ -1,1 +1,1 @@
-"""The stage: a simulated shop for demos, tests and load."""
+"""A simulated online shop: users with latent tastes, a catalog, visits, and everything that goes wrong."""
