@@ -14,8 +14,9 @@ from pipelines.io import kafka
 from pipelines.session import spark_jars, spark_session
 
 # What a tutorial writes: the schema of the event, in Spark's words.
-EVENT = """event_id string, event_time bigint, event_type string, user_id string, session_id string, item_id string,
-decision_id string, query string, price_minor bigint, currency string, quantity int, source string, device_id string, ip_hash string"""
+EVENT = """event_id string, event_time bigint, event_type string, user_id string, session_id string,
+item_id string, decision_id string, query string, price_minor bigint, currency string, quantity int,
+source string, device_id string, ip_hash string"""
 
 
 def stock_session(settings: settings_module.Settings) -> SparkSession:
@@ -23,7 +24,9 @@ def stock_session(settings: settings_module.Settings) -> SparkSession:
     builder = SparkSession.builder.appName("textbook").master("local[2]").config("spark.driver.memory", "2g")
     builder = builder.config("spark.driver.extraClassPath", ":".join(str(j) for j in spark_jars(settings)))
     builder = builder.config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-    builder = builder.config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+    builder = builder.config(
+        "spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog"
+    )
     return builder.config("spark.ui.enabled", "false").getOrCreate()
 
 
@@ -33,11 +36,17 @@ def textbook(settings: settings_module.Settings, limit: int) -> dict[str, float]
     reader = spark.readStream.format("kafka").option("kafka.bootstrap.servers", settings.bootstrap)
     reader = reader.option("subscribe", "interactions").option("startingOffsets", "earliest")
     messages = (reader.option("maxOffsetsPerTrigger", limit) if limit else reader).load()
-    parsed = messages.select(F.from_json(F.col("value").cast("string"), EVENT).alias("event"), "partition", "offset", "timestamp")
+    parsed = messages.select(
+        F.from_json(F.col("value").cast("string"), EVENT).alias("event"), "partition", "offset", "timestamp"
+    )
     events = parsed.select("event.*", "partition", "offset", "timestamp")
     out = str(settings.state / "textbook")
     with measured(spark) as figures:
-        writer = events.writeStream.format("delta").option("checkpointLocation", f"{out}_checkpoint").trigger(availableNow=True)
+        writer = (
+            events.writeStream.format("delta")
+            .option("checkpointLocation", f"{out}_checkpoint")
+            .trigger(availableNow=True)
+        )
         query = writer.start(out)
         query.awaitTermination()
     figures["batches"] = len(query.recentProgress)

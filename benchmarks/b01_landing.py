@@ -1,7 +1,9 @@
-"""B1: JSON events of about 280 bytes in 4 partitions, Kafka to Delta: ours beside the textbook `from_json` stream.
+"""B1: JSON events of about 280 bytes in 4 partitions, Kafka to Delta: ours beside the textbook `from_json`
+stream.
 
-Compared are CPU seconds (all processes of the application, start-up left out) and wall time. `land` keeps every byte with its
-coordinates; `land + refine` also parses, judges and deduplicates, which is more than the textbook's `from_json` does.
+Compared are CPU seconds (all processes of the application, start-up left out) and wall time. `land` keeps
+every byte with its coordinates; `land + refine` also parses, judges and deduplicates, which is more than the
+textbook's `from_json` does.
 """
 
 from __future__ import annotations
@@ -27,7 +29,14 @@ CONTENDERS = {
 
 def librdkafka(bootstrap: str, events: int) -> dict[str, float]:
     """A bare consumer in this process: the cost of fetching alone."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench", "auto.offset.reset": "earliest", "enable.auto.commit": False})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "bench",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+    )
     consumer.subscribe(["interactions"])
     wall, cpu, seen = time.perf_counter(), time.process_time(), 0
     while seen < events:
@@ -50,21 +59,32 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000, help="events in Kafka (default: 2 M)")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each contender (default: 2)")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lakepulse-b01-kafka-") as folder, broker(Path(folder)) as bootstrap:
+    with (
+        tempfile.TemporaryDirectory(prefix="lakepulse-b01-kafka-") as folder,
+        broker(Path(folder)) as bootstrap,
+    ):
         size = fill(bootstrap, args.events)
         cases = {title: (lambda n=name: contender(n, bootstrap)) for title, name in CONTENDERS.items()}
-        found = harness.alternate(cases | {"librdkafka, bare": lambda: librdkafka(bootstrap, args.events)}, args.rounds)
+        found = harness.alternate(
+            cases | {"librdkafka, bare": lambda: librdkafka(bootstrap, args.events)}, args.rounds
+        )
     for title, runs in found.items():
         if any(run["rows"] != args.events for run in runs):
-            raise SystemExit(f"{title} did not deliver every event: {[run['rows'] for run in runs]} of {args.events}")
+            raise SystemExit(
+                f"{title} did not deliver every event: {[run['rows'] for run in runs]} of {args.events}"
+            )
     base = harness.median(found["textbook, 250 k a batch"], "cpu_s")
     rows = []
     for title, runs in found.items():
         cpu, wall = harness.median(runs, "cpu_s"), harness.median(runs, "wall_s")
         rows.append([title, cpu, cpu / args.events * 1e6, wall, args.events / wall, base / cpu])
     columns = ["contender", "CPU s", "CPU s per 1 M", "wall s", "events/s", "textbook CPU / this"]
-    harness.show(f"B1: {args.events:,} events of {size:.0f} bytes, {args.rounds} rounds, medians", columns, rows)
-    harness.save("b01_landing", {"events": args.events, "bytes": size, "runs": found, "columns": columns, "rows": rows})
+    harness.show(
+        f"B1: {args.events:,} events of {size:.0f} bytes, {args.rounds} rounds, medians", columns, rows
+    )
+    harness.save(
+        "b01_landing", {"events": args.events, "bytes": size, "runs": found, "columns": columns, "rows": rows}
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from pipelines.session import spark_session
 
 
 def main() -> None:
-    """`ours` is land_bronze; `stock` is the same rows through Delta's own streaming sink with stock settings."""
+    """`ours` is land_bronze; `stock` is the same rows through Delta's own streaming sink with stock
+    settings."""
     contender, stop = sys.argv[1], Path(sys.argv[2])
     settings = settings_module.load()
     if contender == "ours":
@@ -24,7 +25,9 @@ def main() -> None:
         spark = stock_session(settings)
         reader = spark.readStream.format("kafka").option("kafka.bootstrap.servers", settings.bootstrap)
         messages = reader.option("subscribe", "interactions").option("startingOffsets", "earliest").load()
-        writer = messages.writeStream.format("delta").option("checkpointLocation", str(settings.state / "stock_checkpoint"))
+        writer = messages.writeStream.format("delta").option(
+            "checkpointLocation", str(settings.state / "stock_checkpoint")
+        )
         queries = [writer.start(settings.lake + "/bronze/interactions")]
     with measured(spark) as figures:
         while not stop.exists():

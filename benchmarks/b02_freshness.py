@@ -1,7 +1,9 @@
-"""B2: how long after it was produced is an event visible in bronze, at a steady rate: ours beside the stock Delta sink.
+"""B2: how long after it was produced is an event visible in bronze, at a steady rate: ours beside the stock
+Delta sink.
 
-Visible means committed: the modification time of the commit that adds the row's file. Produced means the Kafka timestamp. Both are
-this machine's clock. Rows of the first seconds are left out for both, and rows never committed count as slower than any other.
+Visible means committed: the modification time of the commit that adds the row's file. Produced means the
+Kafka timestamp. Both are this machine's clock. Rows of the first seconds are left out for both, and rows
+never committed count as slower than any other.
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ def latencies(table: Path, since_ms: float) -> np.ndarray[Any, Any]:
         visible = commit.stat().st_mtime
         for action in map(json.loads, commit.read_text().splitlines()):
             if "add" in action:
-                produced = pq.ParquetFile(table / action["add"]["path"]).read(columns=["timestamp"])["timestamp"].to_numpy()
+                produced = (
+                    pq.ParquetFile(table / action["add"]["path"])
+                    .read(columns=["timestamp"])["timestamp"]
+                    .to_numpy()
+                )
                 seconds = produced.astype("datetime64[us]").astype(np.int64) / 1e6
                 found.append(visible - seconds[seconds * 1000 >= since_ms])
     return np.concatenate(found) if found else np.empty(0)
@@ -40,12 +46,17 @@ def latencies(table: Path, since_ms: float) -> np.ndarray[Any, Any]:
 
 def contender(name: str, rate: int, seconds: int) -> dict[str, Any]:
     """Run one contender against a broker of its own while events come in."""
-    with tempfile.TemporaryDirectory(prefix="lakepulse-b02-") as folder, broker(Path(folder) / "kafka") as bootstrap:
+    with (
+        tempfile.TemporaryDirectory(prefix="lakepulse-b02-") as folder,
+        broker(Path(folder) / "kafka") as bootstrap,
+    ):
         stop, table = Path(folder) / "stop", Path(folder) / "lake" / "bronze" / "interactions"
         env = os.environ | {"LAKEPULSE__PATHS__STATE": folder, "LAKEPULSE__KAFKA__BOOTSTRAP": bootstrap}
         command = [sys.executable, "-m", "benchmarks.b02_case", name, str(stop)]
         with (Path(folder) / "log").open("w") as log:
-            running = subprocess.Popen(command, cwd=harness.ROOT, env=env, stdout=subprocess.PIPE, stderr=log, text=True)
+            running = subprocess.Popen(
+                command, cwd=harness.ROOT, env=env, stdout=subprocess.PIPE, stderr=log, text=True
+            )
             produce_steadily(bootstrap, rate, 3)
             while not list((table / "_delta_log").glob("*1.json")) and running.poll() is None:
                 time.sleep(0.2)
@@ -59,7 +70,12 @@ def contender(name: str, rate: int, seconds: int) -> dict[str, Any]:
         seen = latencies(table, since)
     late = np.concatenate([seen, np.full(max(0, sent - len(seen)), np.inf)])
     p50, p99 = (float(np.quantile(late, q, method="higher")) for q in (0.5, 0.99))
-    return {"p50_s": p50, "p99_s": p99, "missing": sent - len(seen), **json.loads(out.strip().splitlines()[-1])}
+    return {
+        "p50_s": p50,
+        "p99_s": p99,
+        "missing": sent - len(seen),
+        **json.loads(out.strip().splitlines()[-1]),
+    }
 
 
 def main() -> None:

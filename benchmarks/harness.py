@@ -1,4 +1,5 @@
-"""What every benchmark shares: a broker of its own, CPU seconds of a Spark application, alternating runs, tables, result files."""
+"""What every benchmark shares: a broker of its own, CPU seconds of a Spark application, alternating runs,
+tables, result files."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def cpu_seconds(spark: Any) -> float:
 
 @contextlib.contextmanager
 def measured(spark: Any) -> Iterator[dict[str, float]]:
-    """CPU and wall seconds of the block; what came before (start-up, compilation of the session) is not in it."""
+    """CPU and wall seconds of the block; what came before (start-up, compilation of the session) is not in
+    it."""
     figures: dict[str, float] = {}
     wall, cpu = time.perf_counter(), cpu_seconds(spark)
     yield figures
@@ -46,10 +48,19 @@ def measured(spark: Any) -> Iterator[dict[str, float]]:
 
 
 def case(module: str, *arguments: str, env: dict[str, str] | None = None) -> dict[str, Any]:
-    """Run a case in a process of its own; its last line of output is its figures as JSON. Fails loudly with the case's log."""
+    """Run a case in a process of its own; its last line of output is its figures as JSON. Fails loudly with
+    the case's log."""
     command = [sys.executable, "-m", module, *arguments]
     with tempfile.TemporaryFile("w+") as log:
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | (env or {}), stdout=subprocess.PIPE, stderr=log, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | (env or {}),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            check=False,
+        )
         if done.returncode != 0:
             log.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{log.read()[-4000:]}\n{done.stdout[-2000:]}")
@@ -78,12 +89,25 @@ def show(title: str, columns: list[str], rows: list[list[Any]]) -> None:
     for column in columns:
         sheet.add_column(column, justify="left" if column == columns[0] else "right")
     for row in rows:
-        sheet.add_row(*(f"{cell:,.3g}" if isinstance(cell, float) and cell < 100 else f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in row))
+        sheet.add_row(
+            *(
+                f"{cell:,.3g}"
+                if isinstance(cell, float) and cell < 100
+                else f"{cell:,.0f}"
+                if isinstance(cell, float)
+                else str(cell)
+                for cell in row
+            )
+        )
     console.print(sheet)
 
 
 def save(name: str, content: dict[str, Any]) -> None:
     """Keep the figures in benchmarks/results/<name>.json, with the machine they were measured on."""
     RESULTS.mkdir(exist_ok=True)
-    machine = {"cpus": os.cpu_count(), "processor": platform.processor() or platform.machine(), "python": platform.python_version()}
+    machine = {
+        "cpus": os.cpu_count(),
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+    }
     (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine, **content}, indent=2) + "\n")

@@ -17,7 +17,9 @@ from pipelines.settings import Settings
 
 def land(settings: Settings, table: Table, messages: DataFrame, batch: delta.Batch) -> int:
     """Append one micro-batch to its bronze table; returns its number of rows."""
-    return delta.append_once(landed(messages, datetime.datetime.now(datetime.UTC), table), table, settings, batch)
+    return delta.append_once(
+        landed(messages, datetime.datetime.now(datetime.UTC), table), table, settings, batch
+    )
 
 
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:
@@ -25,7 +27,9 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> li
     queries = []
     for topic, table in BY_TOPIC.items():
         query = f"land_bronze/{topic}"
-        known = {} if checkpoints.exists(settings, query) else delta.landed_offsets(spark, settings, table, topic)
+        known = (
+            {} if checkpoints.exists(settings, query) else delta.landed_offsets(spark, settings, table, topic)
+        )
         messages = kafka.stream(spark, settings, topic, known)
         pace = {"trigger_ms": settings.streams.bronze_trigger_ms, "once": args.once}
         queries.append(delta.start(messages, partial(land, settings, table), settings, query, **pace))

@@ -1,4 +1,5 @@
-"""Land the JSONL, CSV and Parquet files that partners drop into <drops>/<topic>/ in bronze, each line once."""
+"""Land the JSONL, CSV and Parquet files that partners drop into <drops>/<topic>/ in bronze, each line
+once."""
 
 import argparse
 from functools import partial

@@ -15,7 +15,9 @@ STREAMS = ("land_bronze", "land_files", "refine_silver", "publish_gold", "score_
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """`--only` picks some of the streams."""
-    parser.add_argument("--only", default=",".join(STREAMS), help="streams to run, with commas (default: all)")
+    parser.add_argument(
+        "--only", default=",".join(STREAMS), help="streams to run, with commas (default: all)"
+    )
 
 
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:

@@ -1,4 +1,5 @@
-"""The only places where LakePulse reads the time. Edges call these; transforms get the result as an argument."""
+"""The only places where LakePulse reads the time. Edges call these; transforms get the result as an
+argument."""
 
 import time
 

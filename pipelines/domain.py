@@ -1,7 +1,8 @@
 """A domain: one shop in one YAML file, `conf/domains/<name>.yml` or any path. See docs/reference/domains.md.
 
-It says which source records are interactions, decisions and items and where their fields are, which attributes an item has, which
-events are outcomes of a decision, which features are computed and which engagement metrics are published.
+It says which source records are interactions, decisions and items and where their fields are, which
+attributes an item has, which events are outcomes of a decision, which features are computed and which
+engagement metrics are published.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     pass
 
 
-class Pairs(_Strict):
+class Pairs(_Strict, frozen=True):
     """Attributes that a source writes as a list of `{name: …, value: …}` objects."""
 
     list: str
@@ -33,12 +34,13 @@ class Pairs(_Strict):
     value: str = "value"
 
 
-class Record(_Strict):
+class Record(_Strict, frozen=True):
     """One kind of source record.
 
-    `when` holds the source fields (paths) and values by which it is recognised; `fields` maps our field to the source's path
-    (`a.b` for nesting, `items[].id` for each element), `constants` to a fixed text. `attributes` says where an item's attributes
-    are: a path to an object of them, or to a list of name/value pairs.
+    `when` holds the source fields (paths) and values by which it is recognised; `fields` maps our field to
+    the source's path (`a.b` for nesting, `items[].id` for each element), `constants` to a fixed text.
+    `attributes` says where an item's attributes are: a path to an object of them, or to a list of name/value
+    pairs.
     """
 
     kind: RecordKind
@@ -48,33 +50,37 @@ class Record(_Strict):
     attributes: str | Pairs | None = None
 
 
-class Attribute(_Strict):
-    """An item's attribute: its kind, where the source calls it something else its `source` name, and a vector's length."""
+class Attribute(_Strict, frozen=True):
+    """An item's attribute: its kind, where the source calls it something else its `source` name, and a
+    vector's length."""
 
     kind: AttributeKind
     source: str | None = None
     length: int | None = None
 
 
-class EventType(_Strict):
+class EventType(_Strict, frozen=True):
     """A type of interaction: the fields it must carry, and its reward for preferences in [-1, 1]."""
 
     requires: tuple[str, ...] = ()
     reward: float = 0.0
 
 
-class Outcomes(_Strict):
-    """Which events after a decision count as its outcomes, with their gain for ranking, and how long after."""
+class Outcomes(_Strict, frozen=True):
+    """Which events after a decision count as its outcomes, with their gain for ranking, and how long
+    after."""
 
     gains: dict[str, float]
     window_minutes: float
 
 
-class Metric(_Strict):
-    """An engagement metric per minute and segment. Exactly one of `count`, `distinct`, `sum`, `ratio` is given.
+class Metric(_Strict, frozen=True):
+    """An engagement metric per minute and segment. Exactly one of `count`, `distinct`, `sum`, `ratio` is
+    given.
 
-    `count`: an event type, `any` (every interaction), `decision`, or `shown` (items in decisions' lists). `distinct`: a field.
-    `sum`: a number field, over the event types `of`. `ratio`: names of two count metrics, numerator first.
+    `count`: an event type, `any` (every interaction), `decision`, or `shown` (items in decisions' lists).
+    `distinct`: a field. `sum`: a number field, over the event types `of`. `ratio`: names of two count
+    metrics, numerator first.
     """
 
     name: str
@@ -85,7 +91,7 @@ class Metric(_Strict):
     ratio: tuple[str, str] | None = None
 
 
-class Domain(_Strict):
+class Domain(_Strict, frozen=True):
     """A shop, as its file describes it. Built by `load_domain`, which checks it; frozen."""
 
     name: str
@@ -113,7 +119,8 @@ def domain_names(settings: Settings) -> list[str]:
 
 
 def load_domain(name_or_path: str, settings: Settings) -> Domain:
-    """The domain of that name in `conf/domains`, or of that file. Raises DomainError with file, line, key and the nearest known key."""
+    """The domain of that name in `conf/domains`, or of that file. Raises DomainError with file, line, key and
+    the nearest known key."""
     is_path = name_or_path.endswith((".yml", ".yaml")) or "/" in name_or_path
     path = Path(name_or_path) if is_path else settings.root / "conf" / "domains" / f"{name_or_path}.yml"
     if not path.is_file():
@@ -133,7 +140,9 @@ def parse_domain(text: str, origin: str) -> Domain:
     _number_lines(root, "", lines, origin)
     content = yaml.safe_load(text)
     if not isinstance(content, dict):
-        raise DomainError(f"{origin}:1: a domain file is a mapping with the keys {', '.join(_fields(Domain))}")
+        raise DomainError(
+            f"{origin}:1: a domain file is a mapping with the keys {', '.join(_fields(Domain))}"
+        )
     for reserved in ("origin", "lines"):
         if reserved in content:
             raise _located(origin, lines, reserved, f"unknown key '{reserved}'")
@@ -150,7 +159,12 @@ def _number_lines(node: yaml.Node | None, path: str, lines: dict[str, int], orig
         for key, value in node.value:
             below = f"{path}.{key.value}" if path else str(key.value)
             if below in lines:
-                raise _located(origin, {below: key.start_mark.line + 1}, below, f"'{key.value}' stands twice, first on line {lines[below]}")
+                raise _located(
+                    origin,
+                    {below: key.start_mark.line + 1},
+                    below,
+                    f"'{key.value}' stands twice, first on line {lines[below]}",
+                )
             lines[below] = key.start_mark.line + 1
             _number_lines(value, below, lines, origin)
     elif isinstance(node, yaml.SequenceNode):
@@ -192,7 +206,12 @@ def _explained(message: str, origin: str, lines: dict[str, int]) -> DomainError:
     key = unknown.group(1)
     struct = next(kind for pattern, kind in _TYPE_AT if re.fullmatch(pattern, path))
     known = _fields(struct)
-    return _located(origin, lines, f"{path}.{key}" if path else key, f"unknown key '{key}'{nearest(key, known)}; known: {', '.join(known)}")
+    return _located(
+        origin,
+        lines,
+        f"{path}.{key}" if path else key,
+        f"unknown key '{key}'{nearest(key, known)}; known: {', '.join(known)}",
+    )
 
 
 def _paths_like(path: str, lines: dict[str, int], key: str) -> str | None:
@@ -209,7 +228,9 @@ def _check(domain: Domain) -> None:
         _check_record(domain, record, f"records[{index}]")
     kinds = {r.kind for r in domain.records}
     if "interaction" not in kinds:
-        raise domain.error("records", "no record of kind interaction: a shop without behaviour cannot be learnt from")
+        raise domain.error(
+            "records", "no record of kind interaction: a shop without behaviour cannot be learnt from"
+        )
     for name, attribute in domain.attributes.items():
         if (attribute.kind == "vector") != (attribute.length is not None):
             raise domain.error(f"attributes.{name}", "a vector needs `length`, and nothing else has one")
@@ -219,7 +240,9 @@ def _check(domain: Domain) -> None:
                 raise domain.error(f"event_types.{name}.requires", _unknown_field(needed, "interaction"))
     for name in domain.outcomes.gains:
         if name not in domain.event_types:
-            raise domain.error(f"outcomes.gains.{name}", f"unknown event type{nearest(name, list(domain.event_types))}")
+            raise domain.error(
+                f"outcomes.gains.{name}", f"unknown event type{nearest(name, list(domain.event_types))}"
+            )
     _check_metrics(domain)
 
 
@@ -234,7 +257,9 @@ def _check_record(domain: Domain, record: Record, path: str) -> None:
         for name in given:
             if name not in known:
                 raise domain.error(f"{path}.{group}.{name}", _unknown_field(name, record.kind))
-    missing = [n for n, f in known.items() if f.required and n not in record.fields and n not in record.constants]
+    missing = [
+        n for n, f in known.items() if f.required and n not in record.fields and n not in record.constants
+    ]
     if missing:
         raise domain.error(f"{path}.fields", f"{record.kind} needs {', '.join(missing)}")
     if record.attributes is not None and record.kind != "item":
@@ -253,25 +278,31 @@ def _check_metrics(domain: Domain) -> None:
         if names.index(metric.name) != index:
             raise domain.error(f"{path}.name", f"metric '{metric.name}' is declared twice")
         if metric.count is not None and metric.count not in known_counts:
-            raise domain.error(f"{path}.count", f"nothing to count called '{metric.count}'{nearest(metric.count, known_counts)}")
+            raise domain.error(
+                f"{path}.count",
+                f"nothing to count called '{metric.count}'{nearest(metric.count, known_counts)}",
+            )
         for part in metric.ratio or ():
             if part not in counts:
                 raise domain.error(f"{path}.ratio", f"no count metric '{part}'{nearest(part, counts)}")
         for part in metric.of:
             if part not in domain.event_types:
-                raise domain.error(f"{path}.of", f"unknown event type '{part}'{nearest(part, list(domain.event_types))}")
+                raise domain.error(
+                    f"{path}.of", f"unknown event type '{part}'{nearest(part, list(domain.event_types))}"
+                )
         named = metric.distinct or metric.sum
         if named is not None and named not in RECORDS["interaction"]:
             raise domain.error(path, _unknown_field(named, "interaction"))
     categories = ["source", *(n for n, a in domain.attributes.items() if a.kind in ("category", "tags"))]
     for index, segment in enumerate(domain.segments):
         if segment not in categories:
-            raise domain.error(f"segments[{index}]", f"'{segment}' is neither source nor a category{nearest(segment, categories)}")
+            raise domain.error(
+                f"segments[{index}]",
+                f"'{segment}' is neither source nor a category{nearest(segment, categories)}",
+            )
 
 
 def as_dict(domain: Domain) -> dict[str, Any]:
     """The domain as plain values, for records of runs; without line numbers."""
     plain: dict[str, Any] = msgspec.to_builtins(domain)
     return {k: v for k, v in plain.items() if k not in ("lines", "origin")}
-
-

@@ -1,18 +1,19 @@
-"""Every error LakePulse raises on purpose. A message says what happened, to which object, and what to do next.
+"""Every error LakePulse raises on purpose. A message says what happened, to which object, and what to do
+next.
 
-    LakePulseError
-    ├── SettingsError          a setting is unknown, of a wrong type or out of range
-    ├── DomainError            a domain file is wrong; names file, line, key
-    ├── ContractError          rows do not have the shape that their table promises
-    ├── StackError             a part of the local stack cannot start, stop or answer
-    │   └── PrerequisiteError  something the machine must provide is missing
-    ├── OwnershipError         another process owns a checkpoint or a table
-    ├── CheckpointError        a checkpoint belongs to another query, table or topic
-    ├── InputFileError         a file to replay or land cannot be read as what it claims to be
-    ├── FeatureError           a feature declaration, layout or state does not fit
-    ├── TrainingError          the data cannot train or judge a model
-    ├── ModelError             a registered model is damaged, foreign or unsafe to load
-    └── AuditError             an audit of a table failed
+LakePulseError
+├── SettingsError          a setting is unknown, of a wrong type or out of range
+├── DomainError            a domain file is wrong; names file, line, key
+├── ContractError          rows do not have the shape that their table promises
+├── StackError             a part of the local stack cannot start, stop or answer
+│   └── PrerequisiteError  something the machine must provide is missing
+├── OwnershipError         another process owns a checkpoint or a table
+├── CheckpointError        a checkpoint belongs to another query, table or topic
+├── InputFileError         a file to replay or land cannot be read as what it claims to be
+├── FeatureError           a feature declaration, layout or state does not fit
+├── TrainingError          the data cannot train or judge a model
+├── ModelError             a registered model is damaged, foreign or unsafe to load
+└── AuditError             an audit of a table failed
 """
 
 
@@ -69,7 +70,8 @@ class AuditError(LakePulseError):
 
 
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:
-    """A hint such as `; did you mean 'clicks'?` for a misspelt word, or an empty string when nothing is near."""
+    """A hint such as `; did you mean 'clicks'?` for a misspelt word, or an empty string when nothing is
+    near."""
     import difflib
 
     close = difflib.get_close_matches(word, known, n=2, cutoff=0.6)

@@ -27,24 +27,37 @@ Arguments = Callable[[argparse.ArgumentParser], None]
 
 def batch_job(name: str, description: str | None, run: Batch, arguments: Arguments | None = None) -> int:
     """Run a job that ends by itself; its exit code is what `run` returns, 1 for an error of ours."""
-    return _job(name, description, lambda s, spark, args: run(s, spark, args) or 0, arguments, streaming=False)
+    return _job(
+        name, description, lambda s, spark, args: run(s, spark, args) or 0, arguments, streaming=False
+    )
 
 
 def stream_job(name: str, description: str | None, run: Stream, arguments: Arguments | None = None) -> int:
-    """Run streams until SIGTERM, Ctrl-C or, with --once, until what was there at the start is done. Exit code 1 when one failed."""
-    return _job(name, description, lambda s, spark, args: _await(run(s, spark, args)), arguments, streaming=True)
+    """Run streams until SIGTERM, Ctrl-C or, with --once, until what was there at the start is done. Exit code
+    1 when one failed."""
+    return _job(
+        name, description, lambda s, spark, args: _await(run(s, spark, args)), arguments, streaming=True
+    )
 
 
 def _job(name: str, description: str | None, run: Batch, arguments: Arguments | None, streaming: bool) -> int:
     parser = argparse.ArgumentParser(prog=name, description=description)
-    parser.add_argument("--domain", default="shop", help="name of a domain in conf/domains, or a path to a domain file (default: shop)")
-    parser.add_argument("--profile", default="local", help="settings profile, conf/<profile>.yml (default: local)")
+    parser.add_argument(
+        "--domain",
+        default="shop",
+        help="name of a domain in conf/domains, or a path to a domain file (default: shop)",
+    )
+    parser.add_argument(
+        "--profile", default="local", help="settings profile, conf/<profile>.yml (default: local)"
+    )
     if streaming:
         parser.add_argument("--once", action="store_true", help="process what is there now, then end")
     if arguments:
         arguments(parser)
     args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
     for noisy in ("py4j", "mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:

@@ -1,4 +1,5 @@
-"""The Spark session: every setting of it stands here, once, for jobs, tests, notebooks and spark-submit.sh alike."""
+"""The Spark session: every setting of it stands here, once, for jobs, tests, notebooks and spark-submit.sh
+alike."""
 
 from __future__ import annotations
 
@@ -12,7 +13,11 @@ from pipelines.errors import PrerequisiteError
 from pipelines.settings import Settings
 
 STREAMING = "spark.sql.streaming"
-CHECKPOINT_FILES = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+CHECKPOINT_FILES = (
+    "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+)
+
+STATE_STORE = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
 
 def spark_jars(settings: Settings) -> list[Path]:
@@ -24,7 +29,8 @@ def spark_jars(settings: Settings) -> list[Path]:
 
 
 def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
-    """Spark's settings for an application of this name, without what only a cluster's submit command knows (jars, archives)."""
+    """Spark's settings for an application of this name, without what only a cluster's submit command knows
+    (jars, archives)."""
     conf = {
         "spark.app.name": app_name,
         "spark.driver.memory": settings.spark.driver_memory,
@@ -41,7 +47,7 @@ def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
         "spark.scheduler.mode": "FAIR",
         "spark.scheduler.allocation.file": f"file://{settings.root / 'conf' / 'pools.xml'}",
-        f"{STREAMING}.stateStore.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
+        f"{STREAMING}.stateStore.providerClass": STATE_STORE,
         f"{STREAMING}.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
         f"{STREAMING}.stateStore.rocksdb.trackTotalNumberOfRows": "false",
         f"{STREAMING}.stopTimeout": f"{settings.streams.stop_grace_s}s",
@@ -49,7 +55,9 @@ def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
         "spark.ui.enabled": str(settings.spark.ui).lower(),
         "spark.ui.showConsoleProgress": "false",
     }
-    return conf | (_on_one_machine(settings) if settings.spark.master.startswith("local") else _on_a_cluster(settings))
+    return conf | (
+        _on_one_machine(settings) if settings.spark.master.startswith("local") else _on_a_cluster(settings)
+    )
 
 
 def _on_one_machine(settings: Settings) -> dict[str, str]:
@@ -60,7 +68,8 @@ def _on_one_machine(settings: Settings) -> dict[str, str]:
         "spark.sql.warehouse.dir": str(settings.state / "warehouse"),
     }
     if settings.spark.local_filesystem:
-        # Hadoop's own local file system starts a process for each permission it sets; a checkpoint file then costs 10 times as much.
+        # Hadoop's own local file system starts a process for each permission it sets; a checkpoint file then
+        # costs 10 times as much.
         conf["spark.hadoop.fs.file.impl"] = "com.globalmentor.apache.hadoop.fs.BareLocalFileSystem"
         conf[f"{STREAMING}.checkpointFileManagerClass"] = CHECKPOINT_FILES
     return conf
@@ -74,7 +83,8 @@ def _on_a_cluster(settings: Settings) -> dict[str, str]:
 
 
 def spark_session(settings: Settings, app_name: str) -> SparkSession:
-    """The session of this process: a new one, or the one that spark-submit prepared. Raises PrerequisiteError without jars."""
+    """The session of this process: a new one, or the one that spark-submit prepared. Raises PrerequisiteError
+    without jars."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     if settings.spark.master.startswith("local"):

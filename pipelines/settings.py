@@ -1,7 +1,7 @@
 """Settings: read once at a process's start, checked, frozen, and passed on.
 
-`conf/base.yml` holds every key with its unit and default; a profile (`conf/<profile>.yml`) overrides single keys, an environment
-variable `LAKEPULSE__SECTION__KEY` overrides both.
+`conf/base.yml` holds every key with its unit and default; a profile (`conf/<profile>.yml`) overrides single
+keys, an environment variable `LAKEPULSE__SECTION__KEY` overrides both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ PREFIX = "LAKEPULSE__"
 
 
 def project_root() -> Path:
-    """The folder that holds `conf/` and `jobs/`: LAKEPULSE_HOME when set, otherwise where this package was installed from."""
+    """The folder that holds `conf/` and `jobs/`: LAKEPULSE_HOME when set, otherwise where this package was
+    installed from."""
     return Path(os.environ.get("LAKEPULSE_HOME") or Path(__file__).resolve().parent.parent)
 
 
@@ -186,19 +187,23 @@ class Settings:
 
     @property
     def bootstrap(self) -> str:
-        """Kafka's bootstrap servers: the configured ones, otherwise the local broker's. Raises SettingsError when there is neither."""
+        """Kafka's bootstrap servers: the configured ones, otherwise the local broker's. Raises SettingsError
+        when there is neither."""
         return self.kafka.bootstrap or self._running("kafka", "kafka.bootstrap")
 
     @property
     def tracking_uri(self) -> str:
-        """MLflow's address: the configured one, otherwise the local server's. Raises SettingsError when there is neither."""
+        """MLflow's address: the configured one, otherwise the local server's. Raises SettingsError when there
+        is neither."""
         return self.mlflow.tracking_uri or self._running("mlflow", "mlflow.tracking_uri")
 
     def _running(self, part: str, key: str) -> str:
         stack = self.state / "run" / "stack.json"
         address = json.loads(stack.read_text()).get(part, "") if stack.is_file() else ""
         if not address:
-            raise SettingsError(f"{key} is not set and no local {part} is known in {stack}: run `lakepulse up`, or set {key}")
+            raise SettingsError(
+                f"{key} is not set and no local {part} is known in {stack}: run `lakepulse up`, or set {key}"
+            )
         return str(address)
 
 
@@ -215,14 +220,19 @@ def load(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     root: Path | None = None,
 ) -> Settings:
-    """Settings of a profile, the environment's variables and `overrides` (section → key → value) on top, in that order.
+    """Settings of a profile, the environment's variables and `overrides` (section → key → value) on top, in
+    that order.
 
-    Raises SettingsError for an unknown profile, section or key (naming the nearest known one) and for a value of a wrong type.
+    Raises SettingsError for an unknown profile, section or key (naming the nearest known one) and for a value
+    of a wrong type.
     """
     root = root or project_root()
     environ = os.environ if environ is None else environ
     merged = _read(root / "conf" / "base.yml")
-    layers = [(f"conf/{profile}.yml", _read(root / "conf" / f"{profile}.yml")), ("environment", _from_environment(environ))]
+    layers = [
+        (f"conf/{profile}.yml", _read(root / "conf" / f"{profile}.yml")),
+        ("environment", _from_environment(environ)),
+    ]
     for origin, layer in [*layers, ("arguments", overrides or {})]:
         _merge(merged, layer, origin)
     sections = {name: _section(name, cls, merged.get(name, {})) for name, cls in SECTIONS.items()}
@@ -242,7 +252,9 @@ def variables(settings: Settings) -> dict[str, str]:
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yml") if p.stem != "base")
-        raise SettingsError(f"no settings file {path}: the known profiles are {known}; is LAKEPULSE_HOME the project's folder?")
+        raise SettingsError(
+            f"no settings file {path}: the known profiles are {known}; LAKEPULSE_HOME names the project's folder"
+        )
     return yaml.safe_load(path.read_text()) or {}
 
 

@@ -1,4 +1,5 @@
-"""Fixtures that the whole suite shares: one Spark session, settings in a temporary folder, the real data where it is present."""
+"""Fixtures that the whole suite shares: one Spark session, settings in a temporary folder, the real data
+where it is present."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The suite's one Spark session, with the settings that jobs use."""
     state = str(tmp_path_factory.mktemp("spark"))
-    session = spark_session(settings_module.load(overrides={"paths": {"state": state}, "spark": {"driver_memory": "1g"}}), "tests")
+    session = spark_session(
+        settings_module.load(overrides={"paths": {"state": state}, "spark": {"driver_memory": "1g"}}), "tests"
+    )
     yield session
     session.stop()
 
@@ -34,7 +37,9 @@ def shared_data() -> Path:
     """The folder of real data sets; tests that need it are skipped where it is absent."""
     folder = Path(os.environ.get("LAKEPULSE_SHARED_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}: set LAKEPULSE_SHARED_DATA to the folder that holds ranklens/ and nab/")
+        pytest.skip(
+            f"no real data at {folder}: set LAKEPULSE_SHARED_DATA to the folder that holds ranklens/ and nab/"
+        )
     return folder
 
 

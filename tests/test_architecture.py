@@ -1,4 +1,5 @@
-"""House rules that a machine can keep: who may import whom, where schemas, clocks and readers stand, how long things get."""
+"""House rules that a machine can keep: who may import whom, where schemas, clocks and readers stand, how long
+things get."""
 
 import ast
 import re
@@ -7,14 +8,37 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("bronze", "silver", "gold", "features", "models", "anomalies", "monitoring", "serving", "io", "stack", "simulate", "cli")
+ROOMS = (
+    "bronze",
+    "silver",
+    "gold",
+    "features",
+    "models",
+    "anomalies",
+    "monitoring",
+    "serving",
+    "io",
+    "stack",
+    "simulate",
+    "cli",
+)
 MODULES = sorted((ROOT / "pipelines").rglob("*.py"))
 JOBS = sorted(p for p in (ROOT / "jobs").glob("*.py") if p.name != "__init__.py")
 DAGS = sorted((ROOT / "dags").glob("*.py"))
 
 # A room may import the ones before it; these edges run against the order of the list, and say why.
 ALLOWED_AGAINST_THE_ORDER: dict[tuple[str, str], str] = {}
-CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "current_timestamp", "current_date", "now_ms"}
+CLOCKS = {
+    "now",
+    "utcnow",
+    "today",
+    "time",
+    "time_ns",
+    "monotonic",
+    "current_timestamp",
+    "current_date",
+    "now_ms",
+}
 CLOCK_EDGES = {"clock.py", "io", "stack", "cli", "serving", "launch.py", "simulate"}
 
 
@@ -55,9 +79,13 @@ def test_a_room_imports_only_earlier_rooms(path):
             pytest.fail(f"{name(path)} imports {imported}: only jobs wire jobs")
         if parts[0] != "pipelines" or len(parts) < 2 or parts[1] not in ROOMS or parts[1] == room:
             continue
-        assert room in ROOMS, f"{name(path)} imports the room {parts[1]}: the modules beside the rooms stand before them"
+        assert room in ROOMS, (
+            f"{name(path)} imports the room {parts[1]}: the modules beside the rooms stand before them"
+        )
         in_order = ROOMS.index(parts[1]) < ROOMS.index(room)
-        assert in_order or (room, parts[1]) in ALLOWED_AGAINST_THE_ORDER, f"{name(path)} imports the later room {parts[1]}"
+        assert in_order or (room, parts[1]) in ALLOWED_AGAINST_THE_ORDER, (
+            f"{name(path)} imports the later room {parts[1]}"
+        )
 
 
 def test_only_the_registry_imports_mlflow():
@@ -68,26 +96,40 @@ def test_only_the_registry_imports_mlflow():
 
 def test_the_kernel_knows_no_spark():
     for module in ("kernel.py", "definitions.py", "declarations.py"):
-        found = {i for i in imports(ROOT / "pipelines" / "features" / module) if i.split(".")[0] in ("pyspark", "delta", "mlflow")}
+        found = {
+            i
+            for i in imports(ROOT / "pipelines" / "features" / module)
+            if i.split(".")[0] in ("pyspark", "delta", "mlflow")
+        }
         assert not found, f"features/{module} imports {found}"
 
 
 def test_dags_import_airflow_only():
     for path in DAGS:
-        foreign = {i for i in imports(path) if i.split(".")[0] in ("pipelines", "jobs", "pyspark", "mlflow", "pandas")}
+        foreign = {
+            i
+            for i in imports(path)
+            if i.split(".")[0] in ("pipelines", "jobs", "pyspark", "mlflow", "pandas")
+        }
         assert not foreign, f"{name(path)} imports {foreign}: a DAG names jobs, it does not import them"
 
 
 def test_schemas_stand_in_contracts_only():
     for path in [*MODULES, *JOBS]:
         if path in JOBS or room_of(path) != "contracts":
-            assert "StructType" not in path.read_text(), f"{name(path)} builds a schema: it belongs into pipelines/contracts"
+            assert "StructType" not in path.read_text(), (
+                f"{name(path)} builds a schema: it belongs into pipelines/contracts"
+            )
 
 
 def test_rooms_open_nothing():
     """Readers, writers, files and sockets are opened in io, stack, session, cli, settings and domain only."""
     openers = {"io", "stack", "cli", "session.py", "settings.py", "domain.py", "domain_file.py", "launch.py"}
-    files = {"models", "simulate", "monitoring"}  # a model's package, a simulated file and an audit's pages are files
+    files = {
+        "models",
+        "simulate",
+        "monitoring",
+    }  # a model's package, a simulated file and an audit's pages are files
     for path in MODULES:
         room = room_of(path)
         if room in openers:
@@ -96,7 +138,9 @@ def test_rooms_open_nothing():
             spark = re.search(r"\b(read|readStream|write|writeStream)$", target)
             assert not spark, f"{name(path)}:{line} reads or writes with Spark"
             if room not in files:
-                assert method not in ("read_text", "write_text", "read_bytes", "write_bytes"), f"{name(path)}:{line} touches a file"
+                assert method not in ("read_text", "write_text", "read_bytes", "write_bytes"), (
+                    f"{name(path)}:{line} touches a file"
+                )
 
 
 def test_time_is_an_argument():
@@ -104,14 +148,29 @@ def test_time_is_an_argument():
         if room_of(path) in CLOCK_EDGES:
             continue
         for line, target, method in calls(path):
-            is_clock = method in CLOCKS and target.split(".")[-1] in ("datetime", "date", "time", "F", "functions", "clock", "Timestamp")
+            is_clock = method in CLOCKS and target.split(".")[-1] in (
+                "datetime",
+                "date",
+                "time",
+                "F",
+                "functions",
+                "clock",
+                "Timestamp",
+            )
             assert not is_clock, f"{name(path)}:{line} reads a clock ({target}.{method})"
 
 
 def test_randomness_is_seeded():
     for path in MODULES:
         for line, target, method in calls(path):
-            unseeded = (target in ("random", "np.random", "numpy.random") and method not in ("default_rng", "Generator", "SeedSequence", "PCG64", "Philox", "Random"))
+            unseeded = target in ("random", "np.random", "numpy.random") and method not in (
+                "default_rng",
+                "Generator",
+                "SeedSequence",
+                "PCG64",
+                "Philox",
+                "Random",
+            )
             assert not unseeded, f"{name(path)}:{line} draws from a global generator"
 
 
@@ -130,7 +189,9 @@ def test_no_error_is_swallowed():
                 assert not broad or raises, f"{name(path)}:{node.lineno} catches {caught} and goes on"
 
 
-@pytest.mark.parametrize(("paths", "most"), [(MODULES, 300), (JOBS, 40), (DAGS, 60)], ids=["modules", "jobs", "dags"])
+@pytest.mark.parametrize(
+    ("paths", "most"), [(MODULES, 300), (JOBS, 40), (DAGS, 60)], ids=["modules", "jobs", "dags"]
+)
 def test_files_stay_short(paths, most):
     long = {name(p): n for p in paths if (n := len(p.read_text().splitlines())) > most}
     assert not long, f"longer than {most} lines: {long}"
@@ -140,7 +201,11 @@ def test_functions_stay_short():
     long = {}
     for path in [*MODULES, *JOBS]:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 70 and "njit" not in ast.unparse(node):
+            if (
+                isinstance(node, ast.FunctionDef)
+                and node.end_lineno - node.lineno >= 70
+                and "njit" not in ast.unparse(node)
+            ):
                 long[f"{name(path)}:{node.name}"] = node.end_lineno - node.lineno + 1
     assert not long, f"longer than 70 lines: {long}"
 

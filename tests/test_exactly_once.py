@@ -1,4 +1,5 @@
-"""Kill the streams with SIGKILL in the middle of their writes and start them again: nothing is lost, nothing is doubled."""
+"""Kill the streams with SIGKILL in the middle of their writes and start them again: nothing is lost, nothing
+is doubled."""
 
 import contextlib
 import json
@@ -33,8 +34,12 @@ class Shop:
         for number in range(self.sent, self.sent + count):
             user = f"u{number % 97}"
             event = {
-                "event_id": f"e{number}", "event_time": int(time.time() * 1000), "event_type": "view",
-                "user_id": user, "item_id": f"i{number % 31}", "source": "web",
+                "event_id": f"e{number}",
+                "event_time": int(time.time() * 1000),
+                "event_type": "view",
+                "user_id": user,
+                "item_id": f"i{number % 31}",
+                "source": "web",
             }
             is_bad = number % BAD_EVERY == 0
             value = b"{not json" if is_bad else json.dumps(event).encode()
@@ -59,7 +64,12 @@ class Streams:
     def start(self):
         self.log = (self.settings.state / "streams.log").open("a")
         self.process = subprocess.Popen(
-            self.command(), cwd=ROOT, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True
+            self.command(),
+            cwd=ROOT,
+            env=self.environment,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
         )
 
     def kill(self):
@@ -70,7 +80,13 @@ class Streams:
 
     def finish(self):
         done = subprocess.run(
-            self.command("--once"), cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False, timeout=300
+            self.command("--once"),
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
         assert done.returncode == 0, done.stderr[-3000:]
 
@@ -87,7 +103,8 @@ def unfinished(checkpoint):
 
 
 def killed_at(point, streams, shop, state, silver_runs=True):
-    """Run the streams, send events, kill at the first sight of `point`; whether it still held when everything was dead."""
+    """Run the streams, send events, kill at the first sight of `point`; whether it still held when everything
+    was dead."""
     query, table = {
         "a batch of bronze was planned": ("land_bronze/interactions", None),
         "bronze was written and its checkpoint was not": ("land_bronze/interactions", "bronze/interactions"),
@@ -128,14 +145,18 @@ def running(tmp_path, kafka_broker):
         "LAKEPULSE__SPARK__DRIVER_MEMORY": "1g",
         "LAKEPULSE__STREAMS__SILVER_TRIGGER_MS": "500",
     }
-    settings = settings_module.load(environ={k: v for k, v in environment.items() if k.startswith("LAKEPULSE__")})
+    settings = settings_module.load(
+        environ={k: v for k, v in environment.items() if k.startswith("LAKEPULSE__")}
+    )
     streams = Streams(settings, environment)
     yield streams, Shop(kafka_broker.bootstrap), tmp_path
     if streams.process is not None and streams.process.poll() is None:
         streams.kill()
 
 
-def test_nothing_is_lost_or_doubled_when_the_streams_are_killed_in_the_middle_of_a_write(running, kafka_broker):
+def test_nothing_is_lost_or_doubled_when_the_streams_are_killed_in_the_middle_of_a_write(
+    running, kafka_broker
+):
     streams, shop, state = running
     points = (
         "a batch of bronze was planned",
@@ -160,7 +181,9 @@ def test_nothing_is_lost_or_doubled_when_the_streams_are_killed_in_the_middle_of
 
     events = lake.query(streams.settings, "SELECT event_id FROM silver.events")["event_id"]
     assert sorted(events) == sorted(shop.good)
-    quarantined = lake.query(streams.settings, "SELECT partition, count(*) AS n FROM silver.quarantine GROUP BY ALL")
+    quarantined = lake.query(
+        streams.settings, "SELECT partition, count(*) AS n FROM silver.quarantine GROUP BY ALL"
+    )
     good = lake.query(streams.settings, "SELECT partition, count(*) AS n FROM silver.events GROUP BY ALL")
     consumed = per_partition["count"].to_dict()
     accounted = Counter(dict(zip(quarantined["partition"], quarantined["n"], strict=True)))

@@ -22,5 +22,10 @@ def test_it_runs_on_the_tables_of_a_walk(path, walked, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
-    shown = [o for cell in notebook.cells for o in cell.get("outputs", []) if o["output_type"] in ("execute_result", "display_data")]
+    shown = [
+        o
+        for cell in notebook.cells
+        for o in cell.get("outputs", [])
+        if o["output_type"] in ("execute_result", "display_data")
+    ]
     assert len(shown) >= sum(cell.cell_type == "code" for cell in notebook.cells)

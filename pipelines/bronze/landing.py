@@ -11,7 +11,9 @@ from pipelines.contracts.table import Table
 
 
 def landed(messages: DataFrame, ingested_at: datetime.datetime, table: Table) -> DataFrame:
-    """One bronze row for each Kafka message: bytes, key, headers and coordinates as they came, and when we took it in."""
-    arrived = messages.withColumns({"ingested_at": F.lit(ingested_at), "ingest_date": F.lit(ingested_at.date())})
+    """One bronze row for each Kafka message: bytes, key, headers and coordinates as they came, and when we
+    took it in."""
+    arrived = messages.withColumns(
+        {"ingested_at": F.lit(ingested_at), "ingest_date": F.lit(ingested_at.date())}
+    )
     return table.conform(arrived)
-

@@ -1,4 +1,5 @@
-"""What a row is: one module per table family, with schema, key and event time. No schema stands anywhere else."""
+"""What a row is: one module per table family, with schema, key and event time. No schema stands anywhere
+else."""
 
 from pipelines.contracts import bronze, gold, ops, silver
 from pipelines.contracts.table import Table

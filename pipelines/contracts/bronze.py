@@ -1,4 +1,5 @@
-"""Bronze: what arrived, byte by byte, with its coordinates. Nothing is parsed, nothing is dropped, rows are only appended."""
+"""Bronze: what arrived, byte by byte, with its coordinates. Nothing is parsed, nothing is dropped, rows are
+only appended."""
 
 from pipelines.contracts.table import Table
 from pipelines.contracts.types import BYTES, DAY, INT, LONG, TEXT, TIME, columns, many
@@ -8,8 +9,8 @@ HEADER = columns(key=TEXT, value=BYTES)
 # Spark's own description of a file; its content is read line by line, never as a whole.
 FILE = columns(path=TEXT, modificationTime=TIME, length=LONG, content=BYTES)
 
-# A row as it arrives, from Kafka or from a file. A file's row has topic `file:<topic>/<name>`, partition 0 and its line (from 1) as
-# offset, so that one key names every row of bronze.
+# A row as it arrives, from Kafka or from a file. A file's row has topic `file:<topic>/<name>`, partition 0
+# and its line (from 1) as offset, so that one key names every row of bronze.
 FILE_ROW = columns(
     topic=TEXT, partition=INT, offset=LONG, key=BYTES, value=BYTES, headers=many(HEADER), timestamp=TIME
 )

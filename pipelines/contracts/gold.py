@@ -1,4 +1,5 @@
-"""Gold: what a shop looks at and what models learn from. Revisioned tables keep corrections; readers take the latest revision of a key."""
+"""Gold: what a shop looks at and what models learn from. Revisioned tables keep corrections; readers take the
+latest revision of a key."""
 
 from pipelines.contracts.table import Table
 from pipelines.contracts.types import DAY, DOUBLE, FLAG, FLOAT, INT, LONG, TEXT, TIME, by_name, columns, many

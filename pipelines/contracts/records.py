@@ -1,4 +1,5 @@
-"""What a source's record is mapped to: the fields of an interaction, a decision and an item, before Spark sees them."""
+"""What a source's record is mapped to: the fields of an interaction, a decision and an item, before Spark
+sees them."""
 
 from __future__ import annotations
 

@@ -16,7 +16,12 @@ from pipelines.contracts.types import (
     many,
 )
 
-WHERE_FROM = {"topic": TEXT, "partition": INT, "offset": LONG, "arrived_at": TIME}  # arrived_at = Kafka timestamp
+WHERE_FROM = {
+    "topic": TEXT,
+    "partition": INT,
+    "offset": LONG,
+    "arrived_at": TIME,
+}  # arrived_at = Kafka timestamp
 
 EVENTS = Table(
     "silver.events",

@@ -15,10 +15,11 @@ from pipelines.errors import ContractError
 class Table:
     """A table of the lake: `<layer>.<name>`, its schema, and what identifies a row.
 
-    `key` identifies a row; where `revisioned`, several revisions of a key may be stored and the highest `revision` is the valid one.
-    Where the schema has `is_removed`, a highest revision that carries it says that the key has no valid row any more.
-    `partition_by` are columns of the schema. `event_time` names the column by which files are skipped. What audits check beside that:
-    `required` columns are never null (no key column ever is), `ranges` gives (column, least, greatest) where null means no limit.
+    `key` identifies a row; where `revisioned`, several revisions of a key may be stored and the highest
+    `revision` is the valid one. Where the schema has `is_removed`, a highest revision that carries it says
+    that the key has no valid row any more. `partition_by` are columns of the schema. `event_time` names the
+    column by which files are skipped. What audits check beside that: `required` columns are never null (no
+    key column ever is), `ranges` gives (column, least, greatest) where null means no limit.
     """
 
     name: str
@@ -31,21 +32,28 @@ class Table:
     ranges: tuple[tuple[str, float | None, float | None], ...] = ()
 
     def columns(self) -> list[Column]:
-        """The columns of the contract with their types: the last `select` of every function that makes this table's rows."""
+        """The columns of the contract with their types: the last `select` of every function that makes this
+        table's rows."""
         return [F.col(f.name).cast(f.dataType).alias(f.name) for f in self.schema.fields]
 
     def conform(self, rows: DataFrame) -> DataFrame:
-        """`rows` with exactly the columns and types of the contract. Raises ContractError that names what is missing."""
+        """`rows` with exactly the columns and types of the contract. Raises ContractError that names what is
+        missing."""
         missing = [f.name for f in self.schema.fields if f.name not in rows.columns]
         if missing:
-            raise ContractError(f"rows for {self.name} lack {missing}: the function that makes them must select every column")
+            raise ContractError(
+                f"rows for {self.name} lack {missing}: the function that makes them must select every column"
+            )
         return rows.select(*self.columns())
 
     def latest(self, rows: DataFrame) -> DataFrame:
-        """The valid rows: of each key the highest revision, unless that removed it; `rows` unchanged where there are no revisions."""
+        """The valid rows: of each key the highest revision, unless that removed it; `rows` unchanged where
+        there are no revisions."""
         if not self.revisioned:
             return rows
         names = self.schema.fieldNames()
-        newest = F.max_by(F.struct(*(name for name in names if name not in self.key)), F.col("revision")).alias("newest")
+        newest = F.max_by(
+            F.struct(*(name for name in names if name not in self.key)), F.col("revision")
+        ).alias("newest")
         found = rows.groupBy(*self.key).agg(newest).select(*self.key, "newest.*").select(*names)
         return found.where(~F.col("is_removed")) if "is_removed" in names else found

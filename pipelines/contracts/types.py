@@ -32,5 +32,6 @@ def by_name(value: DataType) -> MapType:
 
 
 def columns(**types: DataType) -> StructType:
-    """A schema with these columns in this order, all nullable: Delta is told what must be there by rules, not by nullability."""
+    """A schema with these columns in this order, all nullable: Delta is told what must be there by rules, not
+    by nullability."""
     return StructType([StructField(name, kind, True) for name, kind in types.items()])

@@ -35,8 +35,9 @@ def location(settings: Settings, query: str) -> str:
 def own(settings: Settings, query: str) -> None:
     """Take the query's checkpoint for this process until it ends or `disown`s it.
 
-    Raises OwnershipError that names the process which has it. On a remote checkpoint there is nothing to lock: there the scheduler
-    must run one application per query, and Spark itself stops the slower of two writers.
+    Raises OwnershipError that names the process which has it. On a remote checkpoint there is nothing to
+    lock: there the scheduler must run one application per query, and Spark itself stops the slower of two
+    writers.
     """
     where = location(settings, query)
     if not is_local(where):

@@ -1,8 +1,9 @@
 """Delta tables, as the rest of LakePulse reads, streams and writes them. Every write can be repeated.
 
-A micro-batch can only be a repeat if it is the first after a start, and one checkpoint has one writer. So each append carries
-`<query>:<checkpoint uuid>:<batch id>` as the commit's user metadata, and the first batch of a run looks for it in the table's history,
-once. (Delta's own `txnAppId` reads the table's state at every commit; figures in docs/decisions.md.)
+A micro-batch can only be a repeat if it is the first after a start, and one checkpoint has one writer. So
+each append carries `<query>:<checkpoint uuid>:<batch id>` as the commit's user metadata, and the first batch
+of a run looks for it in the table's history, once. (Delta's own `txnAppId` reads the table's state at every
+commit; figures in docs/decisions.md.)
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ MARK = "userMetadata"
 
 @dataclass(frozen=True)
 class Batch:
-    """A micro-batch: the query and checkpoint it belongs to, its number, and whether it is the first of this run."""
+    """A micro-batch: the query and checkpoint it belongs to, its number, and whether it is the first of this
+    run."""
 
     writer: str
     id: int
@@ -77,7 +79,9 @@ def _create_local(where: str, table: Table) -> None:
     folder = local_path(where)
     folder.mkdir(parents=True, exist_ok=True)
     schema = deltalake.Schema.from_json(table.schema.json())
-    deltalake.DeltaTable.create(str(folder), schema=schema, mode="ignore", partition_by=list(table.partition_by) or None)
+    deltalake.DeltaTable.create(
+        str(folder), schema=schema, mode="ignore", partition_by=list(table.partition_by) or None
+    )
 
 
 def read(spark: SparkSession, settings: Settings, table: Table, version: int | None = None) -> DataFrame:
@@ -96,7 +100,9 @@ def stream(spark: SparkSession, settings: Settings, table: Table) -> DataFrame:
     """Rows appended to the table, as they are appended; compaction and deletions are not rows."""
     ensure(spark, settings, table)
     reader = spark.readStream.format("delta").option("skipChangeCommits", "true")
-    return reader.option("maxFilesPerTrigger", settings.streams.max_files_per_trigger).load(path(settings, table))
+    return reader.option("maxFilesPerTrigger", settings.streams.max_files_per_trigger).load(
+        path(settings, table)
+    )
 
 
 def version(spark: SparkSession, settings: Settings, table: Table) -> int:
@@ -105,7 +111,7 @@ def version(spark: SparkSession, settings: Settings, table: Table) -> int:
     where = path(settings, table)
     if is_local(where):
         return int(deltalake.DeltaTable(str(local_path(where))).version())
-    return int(DeltaTable.forPath(spark, where).history(1).first()["version"])
+    return int(DeltaTable.forPath(spark, where).history(1).collect()[0]["version"])
 
 
 def append(rows: DataFrame, table: Table, settings: Settings) -> None:
@@ -126,7 +132,8 @@ def append_once(rows: DataFrame, table: Table, settings: Settings, batch: Batch)
 
 
 def append_arrow(rows: pa.Table, table: Table, settings: Settings, mark: str) -> int:
-    """Append rows that are already in this process to a local table, without a Spark job. Nothing is committed for no rows."""
+    """Append rows that are already in this process to a local table, without a Spark job. Nothing is
+    committed for no rows."""
     if rows.num_rows == 0:
         return 0
     properties = deltalake.CommitProperties(custom_metadata={MARK: mark}) if mark else None
@@ -147,7 +154,8 @@ def _append_with_spark(rows: DataFrame, table: Table, settings: Settings, mark: 
 
 
 def landed_offsets(spark: SparkSession, settings: Settings, table: Table, topic: str) -> dict[int, int]:
-    """Partition → the offset after the last one that a bronze table holds of a topic; empty for a table without rows of it."""
+    """Partition → the offset after the last one that a bronze table holds of a topic; empty for a table
+    without rows of it."""
     rows = read(spark, settings, table).where(F.col("topic") == topic)
     last = rows.groupBy("partition").agg(F.max("offset").alias("last")).collect()
     return {row["partition"]: row["last"] + 1 for row in last}
@@ -162,7 +170,8 @@ def replace(rows: DataFrame, table: Table, settings: Settings, predicate: str) -
 
 
 def compact(spark: SparkSession, settings: Settings, table: Table) -> dict[str, Any]:
-    """Fold the table's small files into large ones; readers and streams see the same rows. Returns Delta's own figures."""
+    """Fold the table's small files into large ones; readers and streams see the same rows. Returns Delta's
+    own figures."""
     ensure(spark, settings, table)
     with lock(settings, table):
         done = DeltaTable.forPath(spark, path(settings, table)).optimize().executeCompaction().first()
@@ -184,7 +193,9 @@ def _marks(spark: SparkSession, settings: Settings, table: Table) -> Iterator[st
     if is_local(where):
         yield from (commit.get(MARK) for commit in deltalake.DeltaTable(str(local_path(where))).history())
     else:
-        yield from (row[MARK] for row in DeltaTable.forPath(spark, where).history().select(MARK).toLocalIterator())
+        yield from (
+            row[MARK] for row in DeltaTable.forPath(spark, where).history().select(MARK).toLocalIterator()
+        )
 
 
 _threads: dict[str, threading.RLock] = {}
@@ -192,7 +203,8 @@ _threads: dict[str, threading.RLock] = {}
 
 @contextlib.contextmanager
 def lock(settings: Settings, table: Table) -> Iterator[None]:
-    """Hold the table for one write. Delta on a local disk has no mutual exclusion between processes; elsewhere this does nothing."""
+    """Hold the table for one write. Delta on a local disk has no mutual exclusion between processes;
+    elsewhere this does nothing."""
     where = path(settings, table)
     if not is_local(where):
         yield
@@ -212,10 +224,11 @@ SMALL = 20_000
 def start(
     rows: DataFrame, write: Write, settings: Settings, query: str, *, trigger_ms: int, once: bool = False
 ) -> StreamingQuery:
-    """Run `write(rows, batch)` for each micro-batch of a stream, under the checkpoint that has the query's name.
+    """Run `write(rows, batch)` for each micro-batch of a stream, under the checkpoint that has the query's
+    name.
 
-    `write` may return how many rows the batch had; the next batch is then expected to be of that size, and a small one is written
-    without a Spark job. Raises OwnershipError when another process runs the query.
+    `write` may return how many rows the batch had; the next batch is then expected to be of that size, and a
+    small one is written without a Spark job. Raises OwnershipError when another process runs the query.
     """
     checkpoints.own(settings, query)
     seen: dict[str, int] = {}
@@ -230,7 +243,11 @@ def start(
 
     writer = rows.writeStream.queryName(query).foreachBatch(each)
     writer = writer.option("checkpointLocation", checkpoints.location(settings, query))
-    writer = writer.trigger(availableNow=True) if once else writer.trigger(processingTime=f"{trigger_ms} milliseconds")
+    writer = (
+        writer.trigger(availableNow=True)
+        if once
+        else writer.trigger(processingTime=f"{trigger_ms} milliseconds")
+    )
     try:
         return writer.start()
     except BaseException:

@@ -1,8 +1,10 @@
-"""Files that partners drop: `<drops>/<topic>/…`, JSONL, CSV or Parquet, each line or row becomes one message of bronze.
+"""Files that partners drop: `<drops>/<topic>/…`, JSONL, CSV or Parquet, each line or row becomes one message
+of bronze.
 
-A file's coordinates are its topic `file:<topic>/<name>`, partition 0 and the line or row number from 1 as offset. A CSV or Parquet row
-becomes a JSON object of its columns, because its bytes alone would not say what they are. A file that cannot be read lands as one row
-that carries its first bytes and the reason in a header, so that it ends in quarantine and stops nothing.
+A file's coordinates are its topic `file:<topic>/<name>`, partition 0 and the line or row number from 1 as
+offset. A CSV or Parquet row becomes a JSON object of its columns, because its bytes alone would not say what
+they are. A file that cannot be read lands as one row that carries its first bytes and the reason in a header,
+so that it ends in quarantine and stops nothing.
 """
 
 from __future__ import annotations
@@ -32,17 +34,26 @@ UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, EOFErro
 
 
 def stream(spark: SparkSession, settings: Settings, topic: str) -> DataFrame:
-    """Rows of the files dropped for a topic: topic, partition, offset, value, headers, timestamp (the file's own)."""
+    """Rows of the files dropped for a topic: topic, partition, offset, value, headers, timestamp (the file's
+    own)."""
     folder = f"{settings.drops.rstrip('/')}/{topic}"
     if is_local(folder):
         local_path(folder).mkdir(parents=True, exist_ok=True)
-    reader = spark.readStream.format("binaryFile").schema(FILE).option("pathGlobFilter", "*.{jsonl,jsonl.gz,csv,parquet}")
-    reader = reader.option("recursiveFileLookup", "true").option("maxFilesPerTrigger", settings.streams.max_files_per_trigger)
+    reader = (
+        spark.readStream.format("binaryFile")
+        .schema(FILE)
+        .option("pathGlobFilter", "*.{jsonl,jsonl.gz,csv,parquet}")
+    )
+    reader = reader.option("recursiveFileLookup", "true").option(
+        "maxFilesPerTrigger", settings.streams.max_files_per_trigger
+    )
     files = reader.load(folder).select("path", "modificationTime")
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            for name, changed in zip(batch["path"].to_pylist(), batch["modificationTime"].to_pylist(), strict=True):
+            for name, changed in zip(
+                batch["path"].to_pylist(), batch["modificationTime"].to_pylist(), strict=True
+            ):
                 below = name.rpartition(f"{local_path(folder)}/")[2]
                 yield from _rows_of(name, f"file:{topic}/{below}", changed)
 
@@ -50,7 +61,8 @@ def stream(spark: SparkSession, settings: Settings, topic: str) -> DataFrame:
 
 
 def _rows_of(path: str, topic: str, changed: datetime.datetime) -> Iterator[pa.RecordBatch]:
-    last, held = 0, []
+    last = 0
+    held: list[tuple[int, bytes, str | None]] = []
     try:
         for last, value in read_values(path):
             held.append((last, value, None))
@@ -63,8 +75,12 @@ def _rows_of(path: str, topic: str, changed: datetime.datetime) -> Iterator[pa.R
         yield _batch(topic, held, changed)
 
 
-def _batch(topic: str, rows: list[tuple[int, bytes, str | None]], changed: datetime.datetime) -> pa.RecordBatch:
-    headers = [None if reason is None else [{"key": "unreadable", "value": reason.encode()}] for _, _, reason in rows]
+def _batch(
+    topic: str, rows: list[tuple[int, bytes, str | None]], changed: datetime.datetime
+) -> pa.RecordBatch:
+    headers = [
+        None if reason is None else [{"key": "unreadable", "value": reason.encode()}] for _, _, reason in rows
+    ]
     return pa.RecordBatch.from_pydict(
         {
             "topic": [topic] * len(rows),
@@ -79,18 +95,22 @@ def _batch(topic: str, rows: list[tuple[int, bytes, str | None]], changed: datet
 
 
 def read_values(path: str) -> Iterator[tuple[int, bytes]]:
-    """The messages of a file with their line or row number: JSONL lines as they are (blank ones left out), CSV and Parquet rows as JSON
-    objects without the empty cells."""
+    """The messages of a file with their line or row number: JSONL lines as they are (blank ones left out),
+    CSV and Parquet rows as JSON objects without the empty cells."""
     if path.endswith(".parquet"):
         yield from enumerate(_parquet_rows(path), 1)
         return
     with _open(path) as raw:
         if path.endswith(".csv"):
-            rows = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), restkey="beyond_the_header")
+            rows = csv.DictReader(
+                io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), restkey="beyond_the_header"
+            )
             yield from ((rows.line_num, msgspec.json.encode(_present(row))) for row in rows)
         else:
             lines = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
-            yield from ((number, line.rstrip(b"\r\n")) for number, line in enumerate(lines, 1) if line.strip())
+            yield from (
+                (number, line.rstrip(b"\r\n")) for number, line in enumerate(lines, 1) if line.strip()
+            )
 
 
 def _parquet_rows(path: str) -> Iterator[bytes]:

@@ -18,15 +18,19 @@ EARLIEST = -2  # Spark's word for a partition's first message
 
 
 def connection(settings: Settings) -> dict[str, str]:
-    """Options that every Kafka source and sink needs. The SASL login, if any, is taken from LAKEPULSE_KAFKA_JAAS."""
-    options = {"kafka.bootstrap.servers": settings.bootstrap, "kafka.security.protocol": settings.kafka.security_protocol}
+    """Options that every Kafka source and sink needs. The SASL login, if any, is taken from
+    LAKEPULSE_KAFKA_JAAS."""
+    options = {
+        "kafka.bootstrap.servers": settings.bootstrap,
+        "kafka.security.protocol": settings.kafka.security_protocol,
+    }
     if settings.kafka.security_protocol.startswith("SASL"):
         options["kafka.sasl.mechanism"] = os.environ.get("LAKEPULSE_KAFKA_SASL_MECHANISM", "PLAIN")
         options["kafka.sasl.jaas.config"] = os.environ["LAKEPULSE_KAFKA_JAAS"]
     return options
 
 
-def client_options(settings: Settings) -> dict[str, str]:
+def client_options(settings: Settings) -> dict[str, str | int | float | bool]:
     """The same connection in librdkafka's spelling, for producers and administration outside Spark."""
     options = {"bootstrap.servers": settings.bootstrap, "security.protocol": settings.kafka.security_protocol}
     if settings.kafka.security_protocol.startswith("SASL"):
@@ -37,11 +41,14 @@ def client_options(settings: Settings) -> dict[str, str]:
 
 
 def partitions(settings: Settings, topic: str) -> list[int]:
-    """The topic's partitions. Raises StackError when the broker does not answer or does not have the topic."""
+    """The topic's partitions. Raises StackError when the broker does not answer or does not have the
+    topic."""
     try:
         metadata = AdminClient(client_options(settings)).list_topics(topic, timeout=15).topics[topic]
     except KafkaException as problem:
-        raise StackError(f"Kafka at {settings.bootstrap} does not answer: {problem}; is it up (`lakepulse status`)?") from problem
+        raise StackError(
+            f"Kafka at {settings.bootstrap} does not answer: {problem}; is it up (`lakepulse status`)?"
+        ) from problem
     if metadata.error is not None or not metadata.partitions:
         raise StackError(f"Kafka at {settings.bootstrap} has no topic {topic}: `lakepulse up` creates it")
     return sorted(metadata.partitions)
@@ -50,11 +57,14 @@ def partitions(settings: Settings, topic: str) -> list[int]:
 def stream(spark: SparkSession, settings: Settings, topic: str, landed: dict[int, int]) -> DataFrame:
     """The messages of a topic as they arrive, with headers; Kafka's own columns.
 
-    A query without a checkpoint starts behind what has landed (partition → next offset), in other partitions at the earliest
-    message. Messages that the broker deleted before they were read stop the stream: losing them in silence is not an option.
+    A query without a checkpoint starts behind what has landed (partition → next offset), in other partitions
+    at the earliest message. Messages that the broker deleted before they were read stop the stream: losing
+    them in silence is not an option.
     """
     starts = {str(p): landed.get(p, EARLIEST) for p in partitions(settings, topic)}
     reader = spark.readStream.format("kafka").options(**connection(settings), **FETCH)
-    reader = reader.option("subscribe", topic).option("includeHeaders", "true").option("failOnDataLoss", "true")
+    reader = (
+        reader.option("subscribe", topic).option("includeHeaders", "true").option("failOnDataLoss", "true")
+    )
     reader = reader.option("maxOffsetsPerTrigger", settings.streams.max_offsets_per_trigger)
     return reader.option("startingOffsets", json.dumps({topic: starts})).load()

@@ -1,4 +1,5 @@
-"""The lake without Spark: counts, samples and SQL over a local installation's tables, for summaries, the command line and notebooks."""
+"""The lake without Spark: counts, samples and SQL over a local installation's tables, for summaries, the
+command line and notebooks."""
 
 from __future__ import annotations
 
@@ -30,15 +31,21 @@ def stored_rows(settings: Settings, table: Table) -> int:
     return int(sum(pa.table(opened.get_add_actions(flatten=True))["num_records"].to_pylist()))
 
 
-def relation(connection: duckdb.DuckDBPyConnection, settings: Settings, table: Table) -> duckdb.DuckDBPyRelation:
-    """The table's valid rows (of each key the latest revision) as a relation; empty for a table that was never written."""
+def relation(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, table: Table
+) -> duckdb.DuckDBPyRelation:
+    """The table's valid rows (of each key the latest revision) as a relation; empty for a table that was
+    never written."""
     opened = _open(settings, table)
     empty = deltalake.Schema.from_json(table.schema.json()).to_arrow()
     rows = connection.from_arrow(opened.to_pyarrow_dataset() if opened else pa.schema(empty).empty_table())
     if not table.revisioned:
         return rows
     key = ", ".join(table.key)
-    return rows.query("stored", f"SELECT * FROM stored QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY revision DESC) = 1")
+    return rows.query(
+        "stored",
+        f"SELECT * FROM stored QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY revision DESC) = 1",
+    )
 
 
 def query(settings: Settings, sql: str) -> pd.DataFrame:
@@ -62,7 +69,8 @@ def query(settings: Settings, sql: str) -> pd.DataFrame:
 
 
 def frame(settings: Settings, name: str) -> pd.DataFrame:
-    """The valid rows of a table, as pandas. Raises LakePulseError for an unknown name, with the nearest known one."""
+    """The valid rows of a table, as pandas. Raises LakePulseError for an unknown name, with the nearest known
+    one."""
     if name not in TABLES:
         raise LakePulseError(f"no table {name!r} in the lake{nearest(name, list(TABLES))}")
     return query(settings, f"SELECT * FROM {name}")

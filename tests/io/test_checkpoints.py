@@ -10,12 +10,17 @@ import pytest
 from pipelines.errors import OwnershipError
 from pipelines.io import checkpoints
 
-TAKE = "import sys; from pipelines import settings; from pipelines.io import checkpoints; " "checkpoints.own(settings.load(), 'q/a')"
+TAKE = (
+    "import sys; from pipelines import settings; from pipelines.io import checkpoints; "
+    "checkpoints.own(settings.load(), 'q/a')"
+)
 
 
 def take_in_another_process(state):
     environment = os.environ | {"LAKEPULSE__PATHS__STATE": str(state)}
-    return subprocess.run([sys.executable, "-c", TAKE], env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", TAKE], env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_a_second_process_is_refused_and_told_who_owns_the_checkpoint(settings):

@@ -30,8 +30,14 @@ def test_a_batch_that_is_repeated_after_a_restart_is_written_once(spark, setting
     first_run = [Batch("q:uuid", 0, True, is_small), Batch("q:uuid", 1, False, is_small)]
     for batch in first_run:
         assert delta.append_once(progress(spark, batch.id), STREAM_PROGRESS, settings, batch) == 1
-    assert delta.append_once(progress(spark, 1), STREAM_PROGRESS, settings, Batch("q:uuid", 1, True, is_small)) == 0
-    assert delta.append_once(progress(spark, 2), STREAM_PROGRESS, settings, Batch("q:uuid", 2, True, is_small)) == 1
+    assert (
+        delta.append_once(progress(spark, 1), STREAM_PROGRESS, settings, Batch("q:uuid", 1, True, is_small))
+        == 0
+    )
+    assert (
+        delta.append_once(progress(spark, 2), STREAM_PROGRESS, settings, Batch("q:uuid", 2, True, is_small))
+        == 1
+    )
     assert stored(spark, settings) == [0, 1, 2]
 
 
@@ -56,7 +62,12 @@ def test_rows_without_a_column_of_the_contract_are_refused_by_name(spark, settin
 
 def test_readers_get_the_latest_revision_of_each_key(spark, settings):
     rows = [("a", 1, 10), ("b", 1, 5), ("a", 3, 30), ("a", 2, 20)]
-    table = Table("gold.test_revisions", columns(user_id=TEXT, revision=LONG, events=LONG), ("user_id",), revisioned=True)
+    table = Table(
+        "gold.test_revisions",
+        columns(user_id=TEXT, revision=LONG, events=LONG),
+        ("user_id",),
+        revisioned=True,
+    )
     delta.append(spark.createDataFrame(rows, table.schema), table, settings)
     assert sorted(map(tuple, delta.latest(spark, settings, table).collect())) == [("a", 3, 30), ("b", 1, 5)]
 
@@ -78,7 +89,9 @@ def test_compaction_is_invisible_to_a_stream(spark, settings):
         return len(found)
 
     def run():
-        query = delta.start(delta.stream(spark, settings, STREAM_PROGRESS), write, settings, "reader", trigger_ms=0, once=True)
+        query = delta.start(
+            delta.stream(spark, settings, STREAM_PROGRESS), write, settings, "reader", trigger_ms=0, once=True
+        )
         assert query.awaitTermination(60)
         assert query.exception() is None
         delta.checkpoints.disown(settings, "reader")

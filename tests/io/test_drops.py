@@ -64,6 +64,8 @@ def test_an_unreadable_file_lands_as_one_row_with_the_reason_and_its_neighbours_
     assert by_place[("file:interactions/good.jsonl", 0, 1)] == b'{"good":1}'
     assert by_place[("file:interactions/cut.jsonl.gz", 0, 100)] == b'{"a":1}'
     reasons = {r["topic"]: bytes(r["headers"][0]["value"]).decode() for r in rows if r["headers"]}
-    assert sorted(reasons) == [f"file:interactions/{n}" for n in ("broken.parquet", "cut.jsonl.gz", "latin.csv")]
+    assert sorted(reasons) == [
+        f"file:interactions/{n}" for n in ("broken.parquet", "cut.jsonl.gz", "latin.csv")
+    ]
     assert "cannot be read behind row 0" in reasons["file:interactions/broken.parquet"]
     assert "cannot be read behind row 100" in reasons["file:interactions/cut.jsonl.gz"]
