@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from pipelines.errors import SettingsError, nearest
+from pipelines.sections import Airflow, Gate, Gold, Kafka, Mlflow, Paths, Silver, Spark, Streams, Training
 
 PREFIX = "LAKEPULSE__"
 
@@ -26,126 +27,6 @@ def project_root() -> Path:
     """The folder that holds `conf/` and `jobs/`: LAKEPULSE_HOME when set, otherwise where this package was
     installed from."""
     return Path(os.environ.get("LAKEPULSE_HOME") or Path(__file__).resolve().parent.parent)
-
-
-@dataclass(frozen=True)
-class Paths:
-    """Where things are kept. `lake`, `checkpoints` and `drops` default to folders of `state`."""
-
-    state: str
-    lake: str
-    checkpoints: str
-    drops: str
-
-
-@dataclass(frozen=True)
-class Kafka:
-    """The broker, and the topics of the local one."""
-
-    bootstrap: str
-    port: int
-    controller_port: int
-    heap_mb: int
-    partitions: int
-    catalog_partitions: int
-    decision_features_partitions: int
-    alerts_partitions: int
-    dead_letters_partitions: int
-    security_protocol: str
-    max_message_bytes: int
-
-
-@dataclass(frozen=True)
-class Spark:
-    """Size and place of Spark."""
-
-    master: str
-    driver_memory: str
-    executor_memory: str
-    executor_instances: int
-    shuffle_partitions: int
-    local_filesystem: bool
-    ui: bool
-    log_level: str
-
-
-@dataclass(frozen=True)
-class Streams:
-    """Pace of the streams."""
-
-    max_offsets_per_trigger: int
-    max_files_per_trigger: int
-    bronze_trigger_ms: int
-    silver_trigger_ms: int
-    gold_trigger_ms: int
-    scores_trigger_ms: int
-    drops_trigger_ms: int
-    stop_grace_s: int
-
-
-@dataclass(frozen=True)
-class Silver:
-    """What makes a row late, future, too big or too old."""
-
-    watermark_minutes: int
-    future_minutes: int
-    max_value_bytes: int
-    oldest_event_time: str
-
-
-@dataclass(frozen=True)
-class Gold:
-    """Windows of the published tables."""
-
-    session_gap_minutes: int
-    rolling_days: tuple[int, ...]
-    behaviour_window_minutes: int
-
-
-@dataclass(frozen=True)
-class Training:
-    """How models are trained and judged."""
-
-    test_share: float
-    validation_share: float
-    in_process_rows: int
-    num_workers: int
-    threads: int
-    objective: str
-    rounds: int
-    early_stopping: int
-    learning_rate: float
-    depth: int
-    min_child_weight: float
-    l2: float
-    row_share: float
-    feature_share: float
-    bins: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Mlflow:
-    """The tracking server."""
-
-    tracking_uri: str
-    port: int
-
-
-@dataclass(frozen=True)
-class Gate:
-    """What a challenger must show."""
-
-    metric: str
-    min_gain: float
-
-
-@dataclass(frozen=True)
-class Airflow:
-    """The project's own Airflow."""
-
-    port: int
-    parallelism: int
 
 
 @dataclass(frozen=True)
@@ -253,7 +134,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.yml") if p.stem != "base")
         raise SettingsError(
-            f"no settings file {path}: the known profiles are {known}; LAKEPULSE_HOME names the project's folder"
+            f"no settings file {path}; profiles: {known}; LAKEPULSE_HOME names the project's folder"
         )
     return yaml.safe_load(path.read_text()) or {}
 

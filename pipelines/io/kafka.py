@@ -32,7 +32,10 @@ def connection(settings: Settings) -> dict[str, str]:
 
 def client_options(settings: Settings) -> dict[str, str | int | float | bool]:
     """The same connection in librdkafka's spelling, for producers and administration outside Spark."""
-    options = {"bootstrap.servers": settings.bootstrap, "security.protocol": settings.kafka.security_protocol}
+    options: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": settings.bootstrap,
+        "security.protocol": settings.kafka.security_protocol,
+    }
     if settings.kafka.security_protocol.startswith("SASL"):
         options["sasl.mechanism"] = os.environ.get("LAKEPULSE_KAFKA_SASL_MECHANISM", "PLAIN")
         options["sasl.username"] = os.environ["LAKEPULSE_KAFKA_USER"]
