@@ -1,0 +1,29 @@
+"""Decisions to learn from: made-up, seeded, with an order that can be learnt and noise that cannot."""
+
+import dataclasses
+
+import numpy as np
+
+from pipelines import settings as settings_module
+from pipelines.models.ranker import Examples
+from pipelines.sections import Training
+
+NAMES = [f"f{i}" for i in range(6)]
+
+
+def some_examples(decisions: int = 200, items: int = 10, seed: int = 0, width: int = len(NAMES)) -> Examples:
+    """Decisions of `items` rows; three of each have an outcome, rather where features 0 and 1 are high; a
+    tenth is missing."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(decisions * items, width)).astype(np.float32)
+    liking = features[:, 0] + 0.5 * features[:, 1] + rng.gumbel(size=len(features)) * 0.7
+    features[rng.random(features.shape) < 0.1] = np.nan
+    order = np.argsort(np.argsort(-liking.reshape(decisions, items), axis=1), axis=1)
+    labels = np.select([order == 0, order < 3], [2.0, 1.0], 0.0).astype(np.float32).ravel()
+    return Examples(features, labels, np.full(decisions, items))
+
+
+def some_training(**changes: object) -> Training:
+    """The settings of training, small: few rounds, leaves that need little."""
+    small = {"rounds": 12, "early_stopping": 4, "min_child_weight": 1.0, "l2": 1.0, "learning_rate": 0.3}
+    return dataclasses.replace(settings_module.load(environ={}).training, **(small | changes))
