@@ -1,4 +1,4 @@
-"""The two jar sets: fetched by the Ivy that pyspark ships, and used only when their sha256 is the one in requirements/jars.sha256.
+"""The two jar sets: fetched by the Ivy that pyspark ships, used only when their sha256 is the listed one.
 
 Standard library only: this runs before anything is installed for it.
 """
@@ -33,7 +33,10 @@ def listed(root: Path) -> dict[str, str]:
 
 
 def wrong(root: Path, folder: Path) -> dict[str, str]:
-    """What is wrong with the jars in a folder, by `<set>/<file>`: missing, of another sha256, or not listed. Empty when all is well."""
+    """What is wrong with the jars in a folder, by `<set>/<file>`; empty when all is well.
+
+    A jar can be missing, have another sha256, or be one that is not listed.
+    """
     expected = listed(root)
     present = {f"{f.parent.name}/{f.name}": f for s in SETS for f in sorted((folder / s).glob("*.jar"))}
     faults = {name: "is missing" for name in expected if name not in present}
@@ -48,7 +51,7 @@ def wrong(root: Path, folder: Path) -> dict[str, str]:
 def fetch(root: Path, pyspark: Path, java: str, say: Say = print) -> None:
     """Make the jar sets complete and right; touches no network when they are already.
 
-    Raises PrerequisiteError, and leaves the present jars as they are, when one cannot be fetched or has another sha256.
+    Raises PrerequisiteError when a jar cannot be fetched or has another sha256; the present ones stay then.
     """
     folder = jars_folder(root)
     if not wrong(root, folder):
