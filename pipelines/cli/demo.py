@@ -1,0 +1,103 @@
+"""`lakepulse demo`: the whole walk, on a simulated shop or on a file of your own."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipelines.settings import Settings
+
+HELP = "bring everything up, send events through all of it, train, promote, score, and sum up"
+EXAMPLES = """\
+examples:
+  lakepulse demo                                      a simulated shop
+  lakepulse demo --data events.jsonl.gz --domain ranklens
+
+Leaves Kafka, MLflow and the streams running: `lakepulse status` shows them, `lakepulse down` stops them.
+"""
+EVENTS = 60_000  # first part of the simulated day: what the models learn from
+LIVE_EVENTS = 3_000  # sent when the champion is there: what it scores as it comes in
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The domain, and what to send."""
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--domain", default="shop", help="name or path of a domain file (default: shop)")
+    parser.add_argument("--data", metavar="FILE", help="replay this file instead of simulating a shop")
+    parser.add_argument(
+        "--events", type=int, default=EVENTS, metavar="N", help=f"simulated records (default: {EVENTS:,})"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 0 when every step succeeded. Ctrl-C stops what is running and leaves the tables as they are."""
+    from rich.console import Console
+
+    from pipelines import settings as settings_module
+    from pipelines.domain import load_domain
+
+    console = Console()
+    settings = settings_module.load()
+    name = load_domain(args.domain, settings).name
+    if args.data is None and name != "shop":
+        console.print("without --data the shop of conf/domains/shop.yml is simulated; give --data FILE")
+        return 2
+    try:
+        return _walk(args, settings, console)
+    except KeyboardInterrupt:
+        console.print("\nstopping: nothing stays running, the tables stay as they are")
+        _verb(console, "down")
+        raise
+
+
+def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int:
+    from pipelines.domain import load_domain
+    from pipelines.stack import progress, summary
+
+    began = time.monotonic()
+
+    def wait(*steps: object) -> None:
+        for step in steps:
+            progress.wait_until_done(settings, step, lambda line: console.print(f"  {line}"))  # type: ignore[arg-type]
+
+    _verb(console, "up", "--domain", args.domain)
+    if args.data:
+        _verb(console, "replay", args.data, "--domain", args.domain)
+    else:
+        _simulate(console, settings, args.events)
+    wait(progress.landed, progress.refined, progress.published)
+    for dag in ("train_ranker", "train_outliers"):
+        _verb(console, "dag", "test", dag, "--domain", args.domain)
+    if not args.data:
+        _simulate(console, settings, LIVE_EVENTS)
+        wait(progress.landed, progress.refined, progress.published)
+    wait(progress.scored, progress.watched)
+    found = summary.summarise(settings, load_domain(args.domain, settings))
+    found["seconds"] = round(time.monotonic() - began, 1)
+    summary.show(found, console)
+    console.print(f"{found['seconds']:.0f} s in all; the same as JSON: {summary.save(found, settings)}")
+    return 0
+
+
+def _simulate(console: Console, settings: Settings, events: int) -> None:
+    """Send the next stretch of the shop's life: it begins where the lake ends."""
+    from pipelines.io import lake
+
+    newest = lake.query(settings, "SELECT epoch_ms(max(event_time)) AS ms FROM silver.events")["ms"][0]
+    start = [] if newest is None or newest != newest else ["--start-ms", str(int(newest) + 60_000)]
+    _verb(console, "simulate", "--out", "kafka", "--events", str(events), *start)
+
+
+def _verb(console: Console, *words: str) -> None:
+    """Run another verb as a user would, and say so. Ends the demo when it fails."""
+    from pipelines import cli
+
+    console.print(f"[bold]$ lakepulse {shlex.join(words)}[/bold]", highlight=False)
+    code = cli.main(words)
+    if code:
+        raise SystemExit(code)
