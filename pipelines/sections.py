@@ -40,6 +40,10 @@ class Spark:
     driver_memory: str
     executor_memory: str
     executor_instances: int
+    executor_python: str
+    environment_archive: str
+    container_image: str
+    namespace: str
     shuffle_partitions: int
     local_filesystem: bool
     ui: bool

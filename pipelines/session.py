@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from pipelines.errors import PrerequisiteError
@@ -76,10 +77,29 @@ def _on_one_machine(settings: Settings) -> dict[str, str]:
 
 
 def _on_a_cluster(settings: Settings) -> dict[str, str]:
-    return {
-        "spark.executor.memory": settings.spark.executor_memory,
-        "spark.executor.instances": str(settings.spark.executor_instances),
+    spark = settings.spark
+    conf = {
+        "spark.executor.memory": spark.executor_memory,
+        "spark.executor.instances": str(spark.executor_instances),
+        "spark.pyspark.driver.python": sys.executable,
+        "spark.pyspark.python": spark.executor_python or sys.executable,
     }
+    if spark.environment_archive:
+        conf["spark.archives"] = f"{spark.environment_archive}#environment"
+        conf["spark.pyspark.python"] = "./environment/bin/python"
+    if spark.master.startswith("k8s://"):
+        conf["spark.kubernetes.namespace"] = spark.namespace
+        if spark.container_image:
+            conf["spark.kubernetes.container.image"] = spark.container_image
+    return conf
+
+
+def _submitted() -> set[str]:
+    """Keys that spark-submit has set for this process, which win over ours; none when it starts its own JVM."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return set()
+    SparkContext._ensure_initialized()
+    return {key for key, _ in SparkConf().getAll()}
 
 
 def spark_session(settings: Settings, app_name: str) -> SparkSession:
@@ -89,11 +109,12 @@ def spark_session(settings: Settings, app_name: str) -> SparkSession:
     os.environ.setdefault("PYSPARK_DRIVER_PYTHON", sys.executable)
     if settings.spark.master.startswith("local"):
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    builder = SparkSession.builder
-    if settings.spark.master:
+    builder, submitted = SparkSession.builder, _submitted()
+    if settings.spark.master and "spark.master" not in submitted:
         builder = builder.master(settings.spark.master)
     for key, value in spark_conf(settings, app_name).items():
-        builder = builder.config(key, value)
+        if key not in submitted:
+            builder = builder.config(key, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel(settings.spark.log_level)
     return session
