@@ -1,8 +1,11 @@
-"""From declarations to a program: which numbers states must keep, where they lie, and which of them a feature reads."""
+"""From declarations to a program: which numbers states must keep, where they lie, and which of them a feature
+reads."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+import operator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -91,10 +94,13 @@ class Compiler:
             case d.Taste():
                 column = self._number(declaration.attribute, declaration.log)
                 liked, seen = (
-                    Need(p.USER, 0, p.SUM, self._mask(of), arg=column) for of in (declaration.of, declaration.per)
+                    Need(p.USER, 0, p.SUM, self._mask(of), arg=column)
+                    for of in (declaration.of, declaration.per)
                 )
                 measure = MEASURES[declaration.measure]
-                return self._keep(Reading(p.TASTE, (liked, seen), aggregate=measure, arg=column, value=declaration.smooth))
+                return self._keep(
+                    Reading(p.TASTE, (liked, seen), aggregate=measure, arg=column, value=declaration.smooth)
+                )
             case d.Attribute():
                 return Reading(p.NUMBER, arg=self._number(declaration.of, declaration.log))
             case d.Position():
@@ -115,7 +121,8 @@ class Compiler:
         width = d.bucket_ms(window)
         of = self._mask(declaration.of)
         reading = Reading(p.RECENCY, scope=scope, key=key, aggregate=AGGREGATES[declaration.aggregate])
-        # The bucket that the window starts in counts too: a window covers its length at least, one bucket more at most.
+        # The bucket that the window starts in counts too: a window covers its length at least, one bucket
+        # more at most.
         reading.buckets = window // width + 1 if width else 0
         if isinstance(declaration, d.Recency):
             reading.needs = (Need(scope, key, p.LATEST, of),)
@@ -176,7 +183,7 @@ class Compiler:
         builders[p.USER].place("recent", "<i8", p.RECENT_IDS)
         rings = self._place_rings(builders[p.USER])
         steps, targets = self._place(needs, builders)
-        features = [self._row(reading, needs) for reading in self._readings]
+        features = [self._row(index, needs, steps) for index in range(len(self._readings))]
         rewards = np.zeros(64)
         for name, event_type in self.domain.event_types.items():
             rewards[self.events[name]] = event_type.reward
@@ -198,7 +205,9 @@ class Compiler:
             for mask, length in sorted(self._rings.items())
         ]
 
-    def _place(self, needs: list[Need], builders: dict[int, LayoutBuilder]) -> tuple[list[list[int]], list[list[int]]]:
+    def _place(
+        self, needs: list[Need], builders: dict[int, LayoutBuilder]
+    ) -> tuple[list[list[int]], list[list[int]]]:
         steps: list[list[int]] = []
         targets: list[list[int]] = []
         for scope, key in sorted({(need.scope, need.key) for need in needs}):
@@ -207,13 +216,15 @@ class Compiler:
             for need in needs:
                 if (need.scope, need.key) == (scope, key):
                     offset = self._place_need(need, block)
-                    steps.append([scope, key, need.op, need.mask, offset, need.width, self._buckets[need], need.arg])
+                    where = [offset, need.width, self._buckets[need], need.arg, len(targets)]
+                    steps.append([scope, key, need.op, need.mask, *where])
             table, slots = 0, 0
             if scope == p.SLOT:
                 slots = self._slots[key]
                 name = "items" if key == p.ITEM_KEY else self.attributes[key]
                 table = builders[p.USER].place(f"{name}_table", "<i8", slots * (2 + block.words))
-            targets.append([scope, key, first, len(steps), table, slots, block.words])
+            mask = functools.reduce(operator.or_, (step[p.STEP_MASK] for step in steps[first:]))
+            targets.append([scope, key, first, len(steps), table, slots, block.words, mask])
         return steps, targets
 
     def _place_need(self, need: Need, block: LayoutBuilder) -> int:
@@ -223,18 +234,30 @@ class Compiler:
         kind = "<f8" if need.op in (p.LEARN, p.SUM) else "<i8"
         return block.place(name, kind, need.words(self._buckets[need]))
 
-    def _row(self, reading: Reading, needs: list[Need]) -> list[int]:
-        row = [
+    def _row(self, index: int, needs: list[Need], steps: list[list[int]]) -> list[int]:
+        reading = self._readings[index]
+        own = [needs.index(need) for need in reading.needs]
+        return [
             reading.op,
             reading.scope,
             reading.key,
             reading.aggregate,
             int(reading.log),
             reading.buckets,
-            reading.arg if reading.op != p.SIMILARITY else sorted(self._rings).index(reading.arg),
+            sorted(self._rings).index(reading.arg) if reading.op == p.SIMILARITY else reading.arg,
+            self._share(index),
+            steps[own[0]][p.STEP_TARGET] if own else 0,
+            *own,
+            *[p.NO_STEP] * (p.MAX_STEPS - len(own)),
         ]
-        steps = [needs.index(need) for need in reading.needs]
-        return row + steps + [p.NO_STEP] * (p.MAX_STEPS - len(steps))
+
+    def _share(self, index: int) -> int:
+        """How many features from this one on differ in nothing but the aggregate; 0 for one that an earlier
+        one includes."""
+        alike = [replace(reading, aggregate=p.MEAN) for reading in self._readings]
+        if self._readings[index].op not in p.AGGREGATED or (index and alike[index - 1] == alike[index]):
+            return 0
+        return next((i for i in range(index, len(alike)) if alike[i] != alike[index]), len(alike)) - index
 
 
 def _table(rows: list[list[int]], columns: int) -> p.Ints:

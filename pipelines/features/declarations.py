@@ -1,4 +1,5 @@
-"""The `features:` list of a domain file, parsed and checked. docs/reference/features.md has an example of each kind."""
+"""The `features:` list of a domain file, parsed and checked. docs/reference/features.md has an example of
+each kind."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ class Rate(Declaration, frozen=True, tag="rate"):
 
 
 class Preference(Declaration, frozen=True, tag="preference"):
-    """How much more often than expected the user does `of` per `per` with items of the candidate's attribute values."""
+    """How much more often than expected the user does `of` per `per` with items of the candidate's attribute
+    values."""
 
     of: tuple[str, ...]
     by: str
@@ -76,7 +78,8 @@ class Preference(Declaration, frozen=True, tag="preference"):
 
 
 class Learned(Declaration, frozen=True, tag="learned"):
-    """The user's value Q of the candidate's attribute values: Q += a (R - Q) with the domain's rewards R, a = max(1/n, rate)."""
+    """The user's value Q of the candidate's attribute values: Q += a (R - Q) with the domain's rewards R, a =
+    max(1/n, rate)."""
 
     of: tuple[str, ...]
     by: str
@@ -104,7 +107,8 @@ class Similarity(Declaration, frozen=True, tag="similarity"):
 
 
 class Taste(Declaration, frozen=True, tag="taste"):
-    """The candidate's number attribute against the mean over the user's items with `of`, shrunk to that over `per`."""
+    """The candidate's number attribute against the mean over the user's items with `of`, shrunk to that over
+    `per`."""
 
     of: tuple[str, ...]
     attribute: str
@@ -136,10 +140,23 @@ class Context(Declaration, frozen=True, tag="context"):
 
 KINDS: dict[str, type[Declaration]] = {
     str(kind.__struct_config__.tag): kind
-    for kind in (Attribute, Count, Rate, Preference, Learned, Recency, Similarity, Taste, Position, Time, Context)
+    for kind in (
+        Attribute,
+        Count,
+        Rate,
+        Preference,
+        Learned,
+        Recency,
+        Similarity,
+        Taste,
+        Position,
+        Time,
+        Context,
+    )
 }
 CHOICES = ("window", "aggregate", "measure", "wave")
-"""Keys that may hold a list: the declaration then stands for one feature for each value, which ends its name."""
+"""Keys that may hold a list: the declaration then stands for one feature for each value, which ends its
+name."""
 WINDOW_UNITS = {"min": 60_000, "h": 3_600_000, "d": 86_400_000}
 BUCKETS = ((2 * 3_600_000, 300_000), (2 * 86_400_000, 3_600_000), (90 * 86_400_000, 86_400_000))
 """(longest window, length of its buckets) in ms."""
@@ -148,8 +165,8 @@ BUCKETS = ((2 * 3_600_000, 300_000), (2 * 86_400_000, 3_600_000), (90 * 86_400_0
 def parse_features(domain: Domain) -> list[Declaration]:
     """The domain's declarations in their order, lists of choices written out.
 
-    Raises DomainError with file, line and key for everything that cannot be computed: an unknown kind, key, event type, attribute or
-    feature, a window outside 5 min to 90 days, two features of one name.
+    Raises DomainError with file, line and key for everything that cannot be computed: an unknown kind, key,
+    event type, attribute or feature, a window outside 5 min to 90 days, two features of one name.
     """
     parsed: list[Declaration] = []
     lines: dict[str, int] = {}
@@ -166,17 +183,22 @@ def parse_features(domain: Domain) -> list[Declaration]:
 
 
 def window_ms(window: str) -> int:
-    """Length of a window such as 5min, 1h or 30d in ms; 0 for `all`. Raises ValueError with the reason for any other text."""
+    """Length of a window such as 5min, 1h or 30d in ms; 0 for `all`. Raises ValueError with the reason for
+    any other text."""
     if window == ALL:
         return 0
     match = re.fullmatch(r"(\d{1,6})(min|h|d)", window)
     if not match:
-        raise ValueError(f"'{window}' is no window: write a number and min, h or d, such as 5min, 1h, 30d, or all")
+        raise ValueError(
+            f"'{window}' is no window: write a number and min, h or d, such as 5min, 1h, 30d, or all"
+        )
     length = int(match[1]) * WINDOW_UNITS[match[2]]
     if not BUCKETS[0][1] <= length <= BUCKETS[-1][0]:
         raise ValueError(f"a window of {window} is outside 5min to 90d; use all for everything so far")
     if length % bucket_ms(length):
-        raise ValueError(f"a window of {window} is no multiple of its buckets of {bucket_ms(length) // 60_000} min")
+        raise ValueError(
+            f"a window of {window} is no multiple of its buckets of {bucket_ms(length) // 60_000} min"
+        )
     return length
 
 
@@ -197,15 +219,23 @@ def _parsed(domain: Domain, values: dict[str, Any], path: str) -> Declaration:
     kind = values.get("kind")
     if kind not in KINDS:
         known = f"known kinds: {', '.join(KINDS)}"
-        problem = f"unknown kind '{kind}'{nearest(str(kind), list(KINDS))}" if "kind" in values else "a feature needs a kind"
+        problem = (
+            f"unknown kind '{kind}'{nearest(str(kind), list(KINDS))}"
+            if "kind" in values
+            else "a feature needs a kind"
+        )
         raise domain.error(f"{path}.kind", f"{problem}; {known}")
     struct = KINDS[kind]
     fields = {field.name: field.type for field in msgspec.structs.fields(struct)}
     for key in values:
         if key not in fields and key != "kind":
             keys = f"known: {', '.join(fields)}"
-            raise domain.error(f"{path}.{key}", f"{kind} has no key '{key}'{nearest(key, list(fields))}; {keys}")
-    plain = {key: _as_many(value) if fields.get(key) == tuple[str, ...] else value for key, value in values.items()}
+            raise domain.error(
+                f"{path}.{key}", f"{kind} has no key '{key}'{nearest(key, list(fields))}; {keys}"
+            )
+    plain = {
+        key: _as_many(value) if fields.get(key) == tuple[str, ...] else value for key, value in values.items()
+    }
     try:
         return msgspec.convert(plain, struct)
     except msgspec.ValidationError as problem:
@@ -220,7 +250,9 @@ def _as_many(value: Any) -> Any:
 
 def _check(domain: Domain, declaration: Declaration, path: str, earlier: list[Declaration]) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", declaration.name):
-        raise domain.error(f"{path}.name", f"'{declaration.name}' is no name: use a-z, 0-9 and _, at most 64, a letter first")
+        raise domain.error(
+            f"{path}.name", f"'{declaration.name}' is no name: use a-z, 0-9 and _, at most 64, a letter first"
+        )
     for key in ("of", "per"):
         if isinstance(getattr(declaration, key, None), tuple):
             _check_events(domain, getattr(declaration, key), f"{path}.{key}")
@@ -262,7 +294,9 @@ def _check_events(domain: Domain, names: tuple[str, ...], path: str) -> None:
         raise domain.error(path, f"names no event type; known: {', '.join(known)}")
     for name in names:
         if name not in known:
-            raise domain.error(path, f"unknown event type '{name}'{nearest(name, known)}; known: {', '.join(known)}")
+            raise domain.error(
+                path, f"unknown event type '{name}'{nearest(name, known)}; known: {', '.join(known)}"
+            )
 
 
 def _check_by(domain: Domain, by: tuple[str, ...], path: str) -> None:
@@ -274,7 +308,10 @@ def _check_by(domain: Domain, by: tuple[str, ...], path: str) -> None:
         raise domain.error(path, "give all, item, user, an attribute, [user, item] or [user, <attribute>]")
     known = [ALL, ITEM, USER, *attributes]
     if whose[0] not in known:
-        raise domain.error(path, f"nothing to count by called '{whose[0]}'{nearest(whose[0], known)}; known: {', '.join(known)}")
+        raise domain.error(
+            path,
+            f"nothing to count by called '{whose[0]}'{nearest(whose[0], known)}; known: {', '.join(known)}",
+        )
     if whose[0] not in attributes:
         raise domain.error(path, f"[user, {whose[0]}] is nothing: give [user, item] or [user, <attribute>]")
 
@@ -282,10 +319,22 @@ def _check_by(domain: Domain, by: tuple[str, ...], path: str) -> None:
 def _check_attribute(domain: Domain, name: str, kinds: tuple[str, ...], path: str) -> None:
     if name not in domain.attributes:
         hint = nearest(name, list(domain.attributes))
-        raise domain.error(path, f"the domain has no attribute '{name}'{hint}; known: {', '.join(domain.attributes)}")
+        raise domain.error(
+            path, f"the domain has no attribute '{name}'{hint}; known: {', '.join(domain.attributes)}"
+        )
     kind = domain.attributes[name].kind
     if kind not in kinds:
         raise domain.error(path, f"'{name}' is of kind {kind}; this needs {' or '.join(kinds)}")
 
 
-__all__ = ["ALL", "ITEM", "KINDS", "SHOWN", "USER", "Declaration", "DomainError", "parse_features", "window_ms"]
+__all__ = [
+    "ALL",
+    "ITEM",
+    "KINDS",
+    "SHOWN",
+    "USER",
+    "Declaration",
+    "DomainError",
+    "parse_features",
+    "window_ms",
+]

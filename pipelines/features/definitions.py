@@ -1,4 +1,5 @@
-"""Declarations compiled: what states keep, what an event changes, how features are read, and one hash that names all of it."""
+"""Declarations compiled: what states keep, what an event changes, how features are read, and one hash that
+names all of it."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from pipelines.features.program import Program
 from pipelines.features.state import Layouts
 
 FORMULAS = 1
-"""Grows when the same declaration comes to mean another number, so that no model meets features it did not learn."""
+"""Grows when the same declaration comes to mean another number, so that no model meets features it did not
+learn."""
 POPULARITY = "popularity"
 CLICK_RATE = "click_rate"
 
@@ -38,9 +40,10 @@ CLICK_RATE = "click_rate"
 class Definitions:
     """A domain's features, compiled.
 
-    `names` are the columns that `read` returns, in order; two baselines follow them (the candidate's outcomes so far and its smoothed
-    outcome rate so far). `hash` names features and formulas, `layouts.hash` the shape of the stored records. `fixed` are the values
-    that stand-ins such as the position take whenever a model ranks.
+    `names` are the columns that `read` returns, in order; two baselines follow them (the candidate's outcomes
+    so far and its smoothed outcome rate so far). `hash` names features and formulas, `layouts.hash` the shape
+    of the stored records. `fixed` are the values that stand-ins such as the position take whenever a model
+    ranks.
     """
 
     names: list[str]
@@ -58,7 +61,8 @@ class Definitions:
         return self.content
 
     def as_served(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """A copy of `features[n, len(names)]` in which what is not known before ranking (the position) has its fixed value."""
+        """A copy of `features[n, len(names)]` in which what is not known before ranking (the position) has
+        its fixed value."""
         served = features.copy()
         for name, value in self.fixed.items():
             served[:, self.names.index(name)] = value
@@ -66,7 +70,8 @@ class Definitions:
 
 
 def compile_definitions(domain: Domain) -> Definitions:
-    """The domain's features, compiled. Raises DomainError when a declaration is wrong, see `parse_features`."""
+    """The domain's features, compiled. Raises DomainError when a declaration is wrong, see
+    `parse_features`."""
     declared = parse_features(domain)
     events = event_codes(domain)
     compiler = Compiler(domain, events)
@@ -88,15 +93,19 @@ def compile_definitions(domain: Domain) -> Definitions:
 
 
 def event_codes(domain: Domain) -> dict[str, int]:
-    """Number of each event type of the domain, and of `shown` and `decision`. Raises DomainError for too many types."""
+    """Number of each event type of the domain, and of `shown` and `decision`. Raises DomainError for too many
+    types."""
     if len(domain.event_types) > p.MAX_EVENT_TYPES:
-        raise domain.error("event_types", f"{len(domain.event_types)} types; features can tell {p.MAX_EVENT_TYPES} apart")
+        raise domain.error(
+            "event_types", f"{len(domain.event_types)} types; features can tell {p.MAX_EVENT_TYPES} apart"
+        )
     own = {name: code for code, name in enumerate(domain.event_types, p.FIRST_EVENT_CODE)}
     return {SHOWN: p.SHOWN_CODE, DECISION: p.DECISION_CODE} | own
 
 
 def _baselines(domain: Domain) -> list[Declaration]:
-    """What a ranker must beat, computed by the same kernel: outcomes so far, and their rate smoothed by 10 imagined lists."""
+    """What a ranker must beat, computed by the same kernel: outcomes so far, and their rate smoothed by 10
+    imagined lists."""
     outcomes = tuple(domain.outcomes.gains)
     return [
         Count(name=POPULARITY, of=outcomes, by=(ITEM,), window=ALL),

@@ -1,4 +1,5 @@
-"""State records: fixed layouts of 8-byte words, one per item, attribute value and user, and one for everything."""
+"""State records: fixed layouts of 8-byte words, one per item, attribute value and user, and one for
+everything."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class LayoutBuilder:
 
 @dataclass(frozen=True)
 class Layouts:
-    """The dtypes of the four kinds of records, and a hash that a stored record must have been written under."""
+    """The dtypes of the four kinds of records, and a hash that a stored record must have been written
+    under."""
 
     everything: np.dtype[np.void]
     item: np.dtype[np.void]
@@ -51,7 +53,8 @@ class Layouts:
 
 
 def empty(layout: np.dtype[np.void], rows: int) -> Records:
-    """Words of `rows` new records, one record a row: nothing has happened. View one as its layout with `as_records`."""
+    """Words of `rows` new records, one record a row: nothing has happened. View one as its layout with
+    `as_records`."""
     return np.zeros((rows, layout.itemsize // 8), np.int64)
 
 

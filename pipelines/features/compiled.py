@@ -1,0 +1,36 @@
+"""`compiled`: numba's `njit` with a cache that knows when any kernel of this room changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+ROOM = Path(__file__).resolve().parent
+
+
+def _stamp() -> str:
+    # numba's own cache looks at the file of a function, not at the files of the functions that it calls.
+    files = sorted((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in ROOM.glob("*.py"))
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:12]
+
+
+CACHE = str(ROOM / "__pycache__" / f"kernels-{_stamp()}")
+
+
+def compiled(function: Kernel) -> Kernel:
+    """`function` as machine code, compiled at its first call and kept on disk for the next process.
+
+    It releases the GIL, and divides as numpy does: by zero gives an infinity or NaN, not an error.
+    """
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = CACHE
+    try:
+        return cast(Kernel, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    finally:
+        config.CACHE_DIR = before

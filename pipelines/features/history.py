@@ -1,0 +1,104 @@
+"""Events and decisions of silver as one history: everything in the order in which it arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.features.columns import as_ints, as_ms, lists, whole
+from pipelines.features.hashing import hash_texts
+from pipelines.features.program import DECISION_CODE, Ints
+
+EVENT_COLUMNS = (
+    "event_id",
+    "event_time",
+    "event_type",
+    "user_id",
+    "item_id",
+    "topic",
+    "partition",
+    "offset",
+    "arrived_at",
+)
+DECISION_COLUMNS = (
+    *("decision_id", "event_time", "as_of", "user_id", "items"),
+    *("topic", "partition", "offset", "arrived_at"),
+)
+"""What is read of silver.events and silver.decisions."""
+
+
+@dataclass(frozen=True)
+class History:
+    """Happenings in arrival order, ids hashed. A decision's items are `listed[lists_from:lists_to]`."""
+
+    times: Ints  # ms since 1970
+    arrived: Ints  # ms: when it arrived, or anything before it in its partition did
+    codes: Ints
+    users: Ints
+    ids: Ints
+    items: Ints  # 0 for none
+    lists_from: Ints
+    lists_to: Ints
+    listed: Ints
+    as_of: Ints  # of a decision: when it was made
+    decision_rows: Ints  # of a decision: its row in the table of decisions, otherwise -1
+
+    def __len__(self) -> int:
+        """How many happenings."""
+        return int(self.times.size)
+
+
+def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int]) -> History:
+    """The history of rows of silver.events and silver.decisions (see the column lists); `codes` numbers the
+    event types.
+
+    Partitions are merged by the running maximum of the arrival time, then topic, partition and offset: the
+    order within a partition is kept, whatever its clocks say. Events of types without a code are left out.
+    """
+    known = pc.is_in(events["event_type"], value_set=pa.array(list(codes)))
+    events = events.filter(known)
+    n, m = events.num_rows, decisions.num_rows
+    lengths, listed = lists(decisions["items"])
+    ends = np.cumsum(lengths)
+    types = whole(events["event_type"]).dictionary_encode()
+    by_type = np.array([codes[name] for name in types.dictionary.to_pylist()], np.int64)
+    order, arrived = _arrival(events, decisions)
+    decided = as_ms(decisions["event_time"])
+    nothing, none = np.zeros(n, np.int64), np.zeros(m, np.int64)
+    as_of = np.where(pc.is_null(decisions["as_of"]).to_numpy(), decided, as_ms(decisions["as_of"]))
+    both = {
+        "times": (as_ms(events["event_time"]), decided),
+        "codes": (by_type[types.indices.to_numpy(zero_copy_only=False)], none + DECISION_CODE),
+        "users": (hash_texts(events["user_id"]), hash_texts(decisions["user_id"])),
+        "ids": (hash_texts(events["event_id"]), hash_texts(decisions["decision_id"])),
+        "items": (_item_keys(events), none),
+        "lists_from": (nothing, ends - lengths),
+        "lists_to": (nothing, ends),
+        "as_of": (nothing, as_of),
+        "decision_rows": (nothing - 1, np.arange(m)),
+    }
+    columns = {name: np.append(*parts)[order] for name, parts in both.items()}
+    return History(arrived=arrived, listed=hash_texts(listed), **columns)
+
+
+def _item_keys(events: pa.Table) -> Ints:
+    known = pc.is_valid(events["item_id"]).to_numpy()
+    return np.where(known, hash_texts(events["item_id"]), 0)
+
+
+def _arrival(events: pa.Table, decisions: pa.Table) -> tuple[Ints, Ints]:
+    topics = pa.chunked_array([*events["topic"].chunks, *decisions["topic"].chunks], pa.string())
+    topic = pc.rank(whole(topics), tiebreaker="dense").to_numpy(zero_copy_only=False).astype(np.int64)
+    partition = np.append(as_ints(events["partition"]), as_ints(decisions["partition"]))
+    offset = np.append(as_ints(events["offset"]), as_ints(decisions["offset"]))
+    arrived = np.append(as_ms(events["arrived_at"]), as_ms(decisions["arrived_at"]))
+    order = np.lexsort((offset, partition, topic))
+    newest = arrived[order]
+    starts = np.flatnonzero(np.append(True, (np.diff(topic[order]) != 0) | (np.diff(partition[order]) != 0)))
+    for first, last in zip(starts, np.append(starts[1:], order.size), strict=True):
+        np.maximum.accumulate(newest[first:last], out=newest[first:last])
+    merged = np.argsort(newest, kind="stable")
+    return order[merged], newest[merged]

@@ -1,0 +1,79 @@
+"""What is known of items: attribute values and numbers by version, and kernels that look them up."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.features.compiled import compiled
+from pipelines.features.program import Floats, Ints
+
+MISSING = -1
+
+
+class Lookups(NamedTuple):
+    """The catalog as the kernel takes it. An item has versions, each valid from its time until the next."""
+
+    item_keys: Ints  # [n_items]: hash of the id
+    versions: Ints  # [n_items + 1]: an item's versions are versions[i]:versions[i + 1]
+    valid_from: Ints  # [n_versions]: ms, ascending within an item
+    value_starts: (
+        Ints  # [n_attributes, n_versions + 1]: where a version's values of an attribute are in value_rows
+    )
+    value_rows: Ints  # rows of values, ascending within a version and attribute
+    value_keys: Ints  # [n_values]: hash of attribute and value
+    numbers: Floats  # [n_versions, n_numbers]
+    index_keys: (
+        Ints  # open addressing from an item's hash to its row; a power of two of places, key 0 is free
+    )
+    index_rows: Ints
+
+
+@compiled
+def version_at(catalog: Lookups, item: int, time: int) -> int:
+    """The item's version at `time`, MISSING for no item or one that was not known then."""
+    if item < 0:
+        return MISSING
+    for version in range(catalog.versions[item + 1] - 1, catalog.versions[item] - 1, -1):
+        if catalog.valid_from[version] <= time:
+            return version
+    return MISSING
+
+
+@compiled
+def fill_index(index_keys: Ints, index_rows: Ints, keys: Ints) -> None:
+    """Write every key and its row into an empty index that has more places than there are keys."""
+    last = index_keys.size - 1
+    for row in range(keys.size):
+        place = keys[row] & last
+        while index_keys[place] != 0:
+            place = (place + 1) & last
+        index_keys[place] = keys[row]
+        index_rows[place] = row
+
+
+@compiled
+def row_of(catalog: Lookups, key: int) -> int:
+    """Row of the item with this hash, MISSING for an unknown one."""
+    last = catalog.index_keys.size - 1
+    place = key & last
+    while catalog.index_keys[place] != 0:
+        if catalog.index_keys[place] == key:
+            return int(catalog.index_rows[place])
+        place = (place + 1) & last
+    return MISSING
+
+
+@compiled
+def jaccard(catalog: Lookups, attribute: int, one: int, other: int) -> float:
+    """Shared values of two versions over all their values; NaN when neither has one."""
+    i, end = catalog.value_starts[attribute, one], catalog.value_starts[attribute, one + 1]
+    j, stop = catalog.value_starts[attribute, other], catalog.value_starts[attribute, other + 1]
+    total, shared = end - i + stop - j, 0
+    while i < end and j < stop:
+        left, right = catalog.value_rows[i], catalog.value_rows[j]
+        shared += left == right
+        i += left <= right
+        j += right <= left
+    return shared / (total - shared) if total else np.nan
