@@ -17,6 +17,7 @@ from pipelines.domain import load_domain
 from pipelines.errors import LakePulseError
 from pipelines.session import spark_session
 from pipelines.settings import Settings
+from pipelines.stack.part import tell_ready
 
 log = logging.getLogger("lakepulse")
 
@@ -78,6 +79,7 @@ def _await(queries: Sequence[StreamingQuery]) -> int:
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
     log.info("running: %s", ", ".join(str(q.name) for q in queries))
+    tell_ready()
     while not stop.wait(0.2):
         if not all(q.isActive for q in queries):
             failed = [q for q in queries if q.exception()]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.errors import StackError
+from pipelines.io.kafka_admin import partitions
 from pipelines.settings import Settings
 
 # The defaults fetch 1 MiB and hand out 500 records at a time, which costs twice the CPU of reading.
@@ -28,33 +26,6 @@ def connection(settings: Settings) -> dict[str, str]:
         options["kafka.sasl.mechanism"] = os.environ.get("LAKEPULSE_KAFKA_SASL_MECHANISM", "PLAIN")
         options["kafka.sasl.jaas.config"] = os.environ["LAKEPULSE_KAFKA_JAAS"]
     return options
-
-
-def client_options(settings: Settings) -> dict[str, str | int | float | bool]:
-    """The same connection in librdkafka's spelling, for producers and administration outside Spark."""
-    options: dict[str, str | int | float | bool] = {
-        "bootstrap.servers": settings.bootstrap,
-        "security.protocol": settings.kafka.security_protocol,
-    }
-    if settings.kafka.security_protocol.startswith("SASL"):
-        options["sasl.mechanism"] = os.environ.get("LAKEPULSE_KAFKA_SASL_MECHANISM", "PLAIN")
-        options["sasl.username"] = os.environ["LAKEPULSE_KAFKA_USER"]
-        options["sasl.password"] = os.environ["LAKEPULSE_KAFKA_PASSWORD"]
-    return options
-
-
-def partitions(settings: Settings, topic: str) -> list[int]:
-    """The topic's partitions. Raises StackError when the broker does not answer or does not have the
-    topic."""
-    try:
-        metadata = AdminClient(client_options(settings)).list_topics(topic, timeout=15).topics[topic]
-    except KafkaException as problem:
-        raise StackError(
-            f"Kafka at {settings.bootstrap} does not answer: {problem}; is it up (`lakepulse status`)?"
-        ) from problem
-    if metadata.error is not None or not metadata.partitions:
-        raise StackError(f"Kafka at {settings.bootstrap} has no topic {topic}: `lakepulse up` creates it")
-    return sorted(metadata.partitions)
 
 
 def stream(spark: SparkSession, settings: Settings, topic: str, landed: dict[int, int]) -> DataFrame:
