@@ -94,7 +94,7 @@ def test_a_torn_decision_is_refused(rows):
 def test_a_decision_on_both_sides_of_the_validation_mark_is_refused(rows):
     in_half = (F.col("decision_id") == "t3") & (F.col("position") > 2)
     half = rows.withColumn("is_validation", F.col("is_validation") | in_half)
-    with pytest.raises(TrainingError, match="'t3' lies in [12] tasks and on 2 sides"):
+    with pytest.raises(TrainingError, match=r"'t3' lies .* on 2 sides"):
         spark_ranker.train(half, NAMES, some_training())
 
 
