@@ -9,28 +9,19 @@ so that it ends in quarantine and stops nothing.
 
 from __future__ import annotations
 
-import csv
 import datetime
-import gzip
-import io
-import urllib.parse
-import zlib
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
 
-import msgspec
 import pyarrow as pa
-import pyarrow.fs
-import pyarrow.parquet
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.contracts.bronze import FILE, FILE_ROW
 from pipelines.io.checkpoints import is_local, local_path
+from pipelines.io.files import UNREADABLE, open_bytes, read_values
 from pipelines.settings import Settings
 
 ROWS_AT_ONCE = 10_000
 KEPT_OF_UNREADABLE = 65_536  # bytes of a broken file that land; the file itself stays where it is
-UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError, csv.Error, EOFError, zlib.error)
 
 
 def stream(spark: SparkSession, settings: Settings, topic: str) -> DataFrame:
@@ -94,48 +85,6 @@ def _batch(
     )
 
 
-def read_values(path: str) -> Iterator[tuple[int, bytes]]:
-    """The messages of a file with their line or row number: JSONL lines as they are (blank ones left out),
-    CSV and Parquet rows as JSON objects without the empty cells."""
-    if path.endswith(".parquet"):
-        yield from enumerate(_parquet_rows(path), 1)
-        return
-    with _open(path) as raw:
-        if path.endswith(".csv"):
-            rows = csv.DictReader(
-                io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""), restkey="beyond_the_header"
-            )
-            yield from ((rows.line_num, msgspec.json.encode(_present(row))) for row in rows)
-        else:
-            lines = gzip.GzipFile(fileobj=raw) if path.endswith(".gz") else raw
-            yield from (
-                (number, line.rstrip(b"\r\n")) for number, line in enumerate(lines, 1) if line.strip()
-            )
-
-
-def _parquet_rows(path: str) -> Iterator[bytes]:
-    filesystem, inner = _located(path)
-    with pyarrow.parquet.ParquetFile(inner, filesystem=filesystem) as file:
-        for batch in file.iter_batches(ROWS_AT_ONCE):
-            yield from (msgspec.json.encode(_present(row), enc_hook=str) for row in batch.to_pylist())
-
-
-def _present(row: dict[str, Any]) -> dict[str, Any]:
-    return {str(name): value for name, value in row.items() if value not in (None, "")}
-
-
-def _located(path: str) -> tuple[pyarrow.fs.FileSystem, str]:
-    if is_local(path):
-        return pyarrow.fs.LocalFileSystem(), str(local_path(path))
-    filesystem, inner = pyarrow.fs.FileSystem.from_uri(urllib.parse.quote(path, safe=":/@"))
-    return filesystem, inner
-
-
-def _open(path: str) -> IO[bytes]:
-    filesystem, inner = _located(path)
-    return io.BufferedReader(filesystem.open_input_stream(inner, compression=None))
-
-
 def _first_bytes(path: str) -> bytes:
-    with _open(path) as raw:
+    with open_bytes(path) as raw:
         return raw.read(KEPT_OF_UNREADABLE)
