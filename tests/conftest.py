@@ -12,6 +12,8 @@ from pipelines import settings as settings_module
 from pipelines.session import spark_session
 from pipelines.settings import Settings
 
+pytest_plugins = ["tests.fixtures_stack"]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

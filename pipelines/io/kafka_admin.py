@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -13,6 +14,7 @@ from pipelines.errors import StackError
 from pipelines.settings import Settings
 
 TIMEOUT_S = 15.0
+POLL_S = 0.05
 # librdkafka writes every refused connection to stderr; what matters of it comes back as an error.
 QUIET: dict[str, str | int | float | bool] = {"log_level": 2}
 
@@ -97,6 +99,7 @@ def create_topics(settings: Settings, wanted: tuple[Topic, ...] | None = None) -
             except KafkaException as problem:
                 if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise StackError(f"Kafka refuses to create topic {name}: {problem}") from problem
+        _await_topics(settings, lambda known: all(topic.name in known for topic in missing))
     return [topic.name for topic in missing]
 
 
@@ -108,6 +111,7 @@ def delete_topics(settings: Settings, names: list[str]) -> None:
             done.result()
         except KafkaException as problem:
             raise StackError(f"Kafka refuses to delete topic {name}: {problem}") from problem
+    _await_topics(settings, lambda known: not any(name in known for name in names))
 
 
 def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
@@ -140,6 +144,17 @@ def _present(settings: Settings) -> dict[str, list[int]]:
     except KafkaException as problem:
         raise _silent(settings, problem) from problem
     return {name: sorted(metadata.partitions) for name, metadata in found.items() if metadata.error is None}
+
+
+def _await_topics(settings: Settings, condition: Callable[[dict[str, list[int]]], bool]) -> None:
+    """Wait until every client can see what the broker was told to do."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition(_present(settings)):
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"Kafka at {settings.bootstrap} took the change of its topics and does not show it"
+            )
+        time.sleep(POLL_S)
 
 
 def _silent(settings: Settings, problem: KafkaException) -> StackError:
