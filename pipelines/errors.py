@@ -13,6 +13,7 @@ LakePulseError
 ├── FeatureError           a feature declaration, layout or state does not fit
 ├── TrainingError          the data cannot train or judge a model
 ├── ModelError             a registered model is damaged, foreign or unsafe to load
+├── RegistryError          MLflow does not answer, or not as it should
 └── AuditError             an audit of a table failed
 """
 
@@ -63,6 +64,10 @@ class TrainingError(LakePulseError):
 
 class ModelError(LakePulseError):
     """A registered model is damaged, foreign or unsafe to load."""
+
+
+class RegistryError(LakePulseError):
+    """MLflow does not answer, or not as it should."""
 
 
 class AuditError(LakePulseError):
