@@ -20,6 +20,7 @@ from pipelines.settings import Settings
 from pipelines.stack.part import tell_ready
 
 log = logging.getLogger("lakepulse")
+INTERRUPTED = 130
 
 Batch = Callable[[Settings, SparkSession, argparse.Namespace], int | None]
 Stream = Callable[[Settings, SparkSession, argparse.Namespace], Sequence[StreamingQuery]]
@@ -61,6 +62,8 @@ def _job(name: str, description: str | None, run: Batch, arguments: Arguments | 
     )
     for noisy in ("py4j", "mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # spark-submit.sh starts a job with Ctrl-C ignored, so that it ends this process and not the JVM below it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         settings = settings_module.load(args.profile)
         args.domain = load_domain(args.domain, settings)
@@ -72,6 +75,9 @@ def _job(name: str, description: str | None, run: Batch, arguments: Arguments | 
     except LakePulseError as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _await(queries: Sequence[StreamingQuery]) -> int:

@@ -53,6 +53,7 @@ def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
         f"{STREAMING}.stateStore.rocksdb.trackTotalNumberOfRows": "false",
         f"{STREAMING}.stopTimeout": f"{settings.streams.stop_grace_s}s",
         f"{STREAMING}.metricsEnabled": "false",
+        "spark.log.level": settings.spark.log_level,
         "spark.ui.enabled": str(settings.spark.ui).lower(),
         "spark.ui.showConsoleProgress": "false",
     }
@@ -115,6 +116,4 @@ def spark_session(settings: Settings, app_name: str) -> SparkSession:
     for key, value in spark_conf(settings, app_name).items():
         if key not in submitted:
             builder = builder.config(key, value)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel(settings.spark.log_level)
-    return session
+    return builder.getOrCreate()

@@ -4,9 +4,8 @@
   ./spark-submit.sh train_ranker --domain ../my/shop.yml --dry-run
   ./spark-submit.sh publish_gold --profile yarn -- --queue streams --num-executors 4
 
-Options of spark-submit.sh may stand before or after the job's name. What follows `--` goes to spark-submit as
-it is and wins over the settings. Everything else goes to the job: `./spark-submit.sh JOB --help` shows what it
-takes.
+Options of spark-submit.sh may stand before or after the job's name. What follows `--` goes to spark-submit
+as it is and wins over the settings. Everything else goes to the job: see `./spark-submit.sh JOB --help`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import hashlib
 import importlib.util
 import os
 import shlex
+import signal
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -84,7 +84,10 @@ def jobs(root: Path) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Become spark-submit, or print what was asked for; exit code 1 for wrong settings, 2 for a wrong call."""
+    """Become spark-submit, or print what was asked for.
+
+    Exit code 1 for wrong settings, 2 for a wrong call.
+    """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         known = jobs(project_root())
@@ -109,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if "--py-files" in submission.command:
         pack(Path(submission.command[submission.command.index("--py-files") + 1]))
+    # Ctrl-C is for the job: it stops its streams, then Spark. A JVM that ends at once would break that.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.execvpe(submission.command[0], submission.command, os.environ | submission.variables)
 
 
