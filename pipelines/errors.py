@@ -10,6 +10,7 @@ LakePulseError
 ├── OwnershipError         another process owns a checkpoint or a table
 ├── CheckpointError        a checkpoint belongs to another query, table or topic
 ├── InputFileError         a file to replay or land cannot be read as what it claims to be
+├── OutputFileError        a file cannot be written where it was asked for
 ├── FeatureError           a feature declaration, layout or state does not fit
 ├── TrainingError          the data cannot train or judge a model
 ├── ModelError             a registered model is damaged, foreign or unsafe to load
@@ -52,6 +53,10 @@ class CheckpointError(LakePulseError):
 
 class InputFileError(LakePulseError):
     """A file cannot be read as what it claims to be."""
+
+
+class OutputFileError(LakePulseError):
+    """A file cannot be written where it was asked for."""
 
 
 class FeatureError(LakePulseError):

@@ -89,12 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report(replay: Replay, sender: Sender, domain: Domain, seconds: float) -> None:
-    total = sum(sender.sent.values())
-    print(f"sent {total:,} records in {seconds:.1f} s ({total / max(seconds, 1e-9):,.0f} a second)")
-    for topic, count in sorted(sender.sent.items()):
-        print(f"  {topic:<14} {count:>11,}")
+    print(sender.report())
+    print(f"{replay.read:,} records in {seconds:.1f} s, {replay.read / max(seconds, 1e-9):,.0f} a second")
     if replay.strangers:
-        print(f"  {replay.strangers:,} of them match no record of {domain.name} or lack their key:")
-        print("  they went without a key, and silver quarantines them with the reason")
-    if sender.failed:
-        print(f"{sender.failed:,} records were not delivered, first: {sender.first_failure}", file=sys.stderr)
+        print(f"{replay.strangers:,} of them match no record of {domain.name} or lack their key: they went")
+        print("without a key, and silver quarantines them with the reason")

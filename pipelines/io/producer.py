@@ -64,7 +64,15 @@ class Sender:
         """Wait until the broker has everything; what it does not have by then counts as failed."""
         left = self._producer.flush(timeout_s)
         if left:
-            self._fail(f"not delivered within {timeout_s:.0f} s", left)
+            self._fail(f"no answer within {timeout_s:.0f} s", left)
+
+    def report(self) -> str:
+        """Messages that Kafka has, by topic, and how many it did not take, in a few lines."""
+        lines = [f"sent {sum(self.sent.values()):,} messages"]
+        lines += [f"  {topic:<14} {count:>11,}" for topic, count in sorted(self.sent.items())]
+        if self.failed:
+            lines.append(f"NOT delivered: {self.failed:,} messages, the first: {self.first_failure}")
+        return "\n".join(lines)
 
     def _delivered(self, problem: KafkaError | None, message: Message) -> None:
         if problem is not None:

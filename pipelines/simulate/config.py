@@ -58,11 +58,11 @@ class ShopConfig:
     Raises SettingsError for a knob out of its range.
     """
 
-    seed: int = knob(1, "of everything random")
-    start_ms: int = knob(1_767_571_200_000, "epoch ms of the first moment (2026-01-05, a Monday, UTC)")
-    rate: float = knob(20.0, "events per second that visitors make, mean over a week")
-    users: int = knob(5_000, "customers at any time")
-    items: int = knob(2_000, "items on sale at any time")
+    seed: int = knob(1, "of everything random; also decides who the customers are and what is on sale")
+    start_ms: int = knob(1_767_571_200_000, "first moment, epoch ms; by default 2026-01-05, a Monday, UTC")
+    rate: float = knob(5.0, "events per second that visitors make, mean over a week")
+    users: int = knob(2_000, "customers at any time")
+    items: int = knob(1_000, "items on sale at any time")
     list_length: int = knob(12, "items shown in a list")
     explore_share: float = knob(0.05, "share of lists in random order, marked as explored")
     season_strength: float = knob(1.0, "of hours and weekdays, 0 = every hour alike, 1 = as in shops")

@@ -19,11 +19,15 @@ Label = dict[str, Any]
 
 @dataclass(frozen=True)
 class Chunk:
-    """Records in the order of arrival: JSON bytes, arrival times in epoch ms, and what the side file says."""
+    """Records in the order of arrival: JSON bytes, arrival times in epoch ms, and what the side file says.
+
+    The first `news` lines are the catalog's.
+    """
 
     lines: list[bytes]
     arrivals: list[int]
     labels: list[Label]
+    news: int
 
 
 class Delivery:
@@ -58,7 +62,7 @@ class Delivery:
             last = next(arrived) if kind is None else last
             arrivals.append(last)
         self.lines += len(news) + len(lines)
-        return Chunk(news + lines, arrivals, labels)
+        return Chunk(news + lines, arrivals, labels, len(news))
 
     def _with_broken(
         self, rng: np.random.Generator, good: list[bytes]

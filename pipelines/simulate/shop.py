@@ -25,33 +25,36 @@ LONGEST_SLICE_MS = 6 * HOUR_MS
 REHEARSED_VISITS = 1_500
 
 # What a random generator is for: each has its own stream, so that noise does not move what visitors do.
-_CATALOG, _PEOPLE, _REHEARSAL, _CHANGE, _VISITS, _INTRUDERS, _NOISE, _BREAKAGE = range(8)
+_CATALOG, _PEOPLE, _REHEARSAL, _TURN, _DRIFT, _CHANGE, _VISITS, _INTRUDERS, _NOISE, _BREAKAGE = range(10)
+_FOUNDING = (_CATALOG, _PEOPLE, _REHEARSAL)
 
 
 def records(config: ShopConfig, count: int | None = None) -> Iterator[Chunk]:
-    """The shop's records, the catalog's first, without an end or cut after `count` lines.
+    """The shop's records without an end, or until `count` of them that are not the catalog's.
 
-    The same configuration gives the same lines, whatever the count.
+    The catalog's records come first, later ones in between. The same configuration gives the same lines,
+    whatever the count.
     """
-    left = count
+    left, lines = count, 0
     for chunk in _Shop(config).chunks():
-        if left is not None and len(chunk.lines) >= left:
-            yield _cut(chunk, left, before=(count or 0) - left)
+        events = len(chunk.lines) - chunk.news
+        if left is not None and events >= left:
+            yield _cut(chunk, chunk.news + left, before=lines)
             return
-        if left is not None:
-            left -= len(chunk.lines)
+        left = None if left is None else left - events
+        lines += len(chunk.lines)
         yield chunk
 
 
 def _cut(chunk: Chunk, count: int, before: int) -> Chunk:
-    """The first lines of a chunk with `before` lines before it; the labels of those and of incidents so far."""
+    """The first lines of a chunk that has `before` lines before it, their labels and incidents so far."""
     last = chunk.arrivals[count - 1] if count else 0
     labels = [
         label
         for label in chunk.labels
         if label.get("line", 0) <= before + count and label.get("from", 0) <= last
     ]
-    return Chunk(chunk.lines[:count], chunk.arrivals[:count], labels)
+    return Chunk(chunk.lines[:count], chunk.arrivals[:count], labels, chunk.news)
 
 
 class _Shop:
@@ -73,16 +76,19 @@ class _Shop:
         for number, end in enumerate(self._slice_ends()):
             days = (end - begin) / DAY_MS
             if number:
-                news = self.catalog.turn(self._rng(_CATALOG, number), begin, days, self.config)
-                self.people.drift(self._rng(_PEOPLE, number), self.config.taste_drift, days)
+                news = self.catalog.turn(self._rng(_TURN, number), begin, days, self.config)
+                self.people.drift(self._rng(_DRIFT, number), self.config.taste_drift, days)
             self._change_tastes(begin, number)
             self.delivery.expect(self._happens(number, begin, end))
             chunk = self.delivery.leave(self._rng(_BREAKAGE, number), begin, end, news)
-            yield Chunk(chunk.lines, chunk.arrivals, self._incidents(begin, end) + chunk.labels)
+            yield dataclasses.replace(chunk, labels=self._incidents(begin, end) + chunk.labels)
             begin = end
 
     def _rng(self, purpose: int, number: int = 0) -> np.random.Generator:
-        return np.random.default_rng([self.config.seed, purpose, number])
+        # What the shop is follows from the seed; what happens in it, from the first moment too: another start
+        # is another stretch of the same customers' lives.
+        moment = 0 if purpose in _FOUNDING else self.config.start_ms
+        return np.random.default_rng([self.config.seed, purpose, moment, number])
 
     def _slice_ends(self) -> Iterator[int]:
         """Ends of the slices: so many visits long on average, and never across a change of taste."""

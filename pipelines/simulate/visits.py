@@ -145,7 +145,7 @@ class Visits:
         return wanted
 
     def _click(self, visits: Numbers, shown: Numbers, decision: Numbers, wants: Numbers) -> Numbers:
-        """Clicks on what is seen and wanted, and the views and carts that follow; the number of clicks per visit."""
+        """Clicks on what is seen and wanted, with views and carts; the number of clicks per visit."""
         rng, now, source = self.rng, self.now[visits], self.source[visits]
         look = np.arange(1, shown.shape[1] + 1) ** -self.config.position_bias
         chance = look / (1 + np.exp(-wants)) * np.reshape(kept("click", now, source, self.config), (-1, 1))
