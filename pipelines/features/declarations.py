@@ -36,7 +36,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Attribute(Declaration, frozen=True, tag="attribute"):
-    """The candidate's number attribute, or its logarithm log(1 + x); of tags, how many it has."""
+    """The candidate's number attribute, or its logarithm log(1 + x)."""
 
     of: str
     log: bool = False
@@ -265,7 +265,7 @@ def _check(domain: Domain, declaration: Declaration, path: str, earlier: list[De
     if isinstance(declaration, Taste):
         _check_attribute(domain, declaration.attribute, ("number",), f"{path}.attribute")
     if isinstance(declaration, Attribute):
-        _check_attribute(domain, declaration.of, ("number", "tags"), f"{path}.of")
+        _check_attribute(domain, declaration.of, ("number",), f"{path}.of")
     _check_numbers(domain, declaration, path)
     if isinstance(declaration, Context):
         names = [d.name for d in earlier]
