@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from confluent_kafka import Producer
 
+from pipelines import settings as settings_module
 from pipelines.simulate.config import ShopConfig
 from pipelines.simulate.shop import records
+from pipelines.stack import local
 
+LONGEST = 100_000  # bytes; one value of megabytes would say more about itself than about the stream
 USER = re.compile(rb'"user_id":"([^"]*)"')
 
 
@@ -20,8 +25,20 @@ def interactions(seed: int = 1) -> Iterator[bytes]:
     catalog, and the usual share of doubled and malformed ones."""
     for chunk in records(ShopConfig(seed=seed)):
         for line in chunk.lines:
-            if b'"event_type":"decision"' not in line and b'"record":"item"' not in line:
+            is_behaviour = b'"event_type":"decision"' not in line and b'"record":"item"' not in line
+            if is_behaviour and len(line) <= LONGEST:
                 yield line
+
+
+@contextlib.contextmanager
+def broker(folder: Path) -> Iterator[str]:
+    """A real broker with the topics of the walk, its data in `folder`; its address."""
+    settings = settings_module.load(overrides={"paths": {"state": str(folder)}})
+    local.up(settings, "shop", ["kafka"], lambda *_: None)
+    try:
+        yield settings.bootstrap
+    finally:
+        local.down(settings, lambda *_: None)
 
 
 def producer(bootstrap: str) -> Producer:

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Exit code 0 when every step succeeded. Ctrl-C stops what is running and leaves the tables as they are."""
+    """Exit code 0 when every step succeeded. Ctrl-C stops what is running and leaves the tables as they
+    are."""
     from rich.console import Console
 
     from pipelines import settings as settings_module
