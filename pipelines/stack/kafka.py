@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import subprocess
 import uuid
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipelines.io import kafka_admin
 from pipelines.settings import Settings
 from pipelines.stack import ports, processes, records
 from pipelines.stack.jars import jars_folder
+from pipelines.stack.machine import java_program
 from pipelines.stack.part import Launch, Part
 from pipelines.stack.processes import Running
 
@@ -76,7 +76,7 @@ def prepare(settings: Settings, _domain: str = "") -> Launch:
     Raises PrerequisiteError without Java or jars, StackError for a configured port in use and for data that
     belong to another cluster than the lake of this state folder.
     """
-    java, classpath = _java(), _classpath(settings)
+    java, classpath = java_program(os.environ), _classpath(settings)
     port = ports.port_for(settings, NAME, settings.kafka.port, "kafka.port")
     controller = ports.port_for(
         settings, "kafka controller", settings.kafka.controller_port, "kafka.controller_port"
@@ -148,15 +148,6 @@ def _cluster_of(data: Path) -> str:
     path = data / "meta.properties"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return dict(line.partition("=")[::2] for line in lines).get("cluster.id", "")
-
-
-def _java() -> str:
-    home = os.environ.get("JAVA_HOME")
-    java = shutil.which(str(Path(home) / "bin" / "java")) if home else shutil.which("java")
-    if java is None:
-        where = f"in JAVA_HOME={home}" if home else "on the PATH"
-        raise PrerequisiteError(f"no java {where}: install a Java runtime 17 or newer (`lakepulse doctor`)")
-    return java
 
 
 def _classpath(settings: Settings) -> str:

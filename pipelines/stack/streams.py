@@ -53,7 +53,7 @@ STREAMS = Part(
     answers=answers,
     given=given,
     needs=("kafka", "mlflow"),
-    patience_s=180,
+    patience_s=300,
     grace_s=lambda settings: settings.streams.stop_grace_s,
     stop_on=_driver,
 )

@@ -1,7 +1,6 @@
 """The local broker: what it keeps, what it refuses, and that a crash costs nothing."""
 
 import dataclasses
-import re
 import socket
 import uuid
 from pathlib import Path
@@ -154,7 +153,7 @@ def test_a_port_in_use_is_named_with_its_owner_and_the_setting(tmp_path: Path) -
 def test_without_java_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(PrerequisiteError, match=re.escape("no java on the PATH: install a Java runtime 17")):
+    with pytest.raises(PrerequisiteError, match="no Java found; LakePulse needs a runtime of version 17"):
         kafka.prepare(stack_settings(tmp_path))
 
 
