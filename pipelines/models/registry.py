@@ -1,0 +1,309 @@
+"""MLflow: runs, models, versions and aliases. The only module that talks to it.
+
+A version is one package (see `package`). Its tags say what it is: `kind`, `domain`, `definitions_hash`,
+`package_sha256`, `stage` (challenger, champion, retired, refused), the gate's verdict, and which champion it
+followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from requests.exceptions import RequestException
+
+from pipelines.errors import ModelError, RegistryError
+from pipelines.models import package
+
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a log is not a terminal
+
+CHAMPION = "champion"
+STAGE, FOLLOWS = "stage", "follows"
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+NEEDED = ("mlflow", "xgboost-cpu", "numpy", "numba", "pandas")
+"""Distributions without which a version cannot be loaded elsewhere."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training leaves behind: the sealed package in `folder` and everything that is worth knowing
+    about it.
+
+    `curves` are values by round; `figures` the metrics, baselines beside them; `read` the versions of Delta
+    tables by name; `tables` small tables and `pictures` matplotlib figures, by file name; `example` rows of
+    features.
+    """
+
+    name: str
+    domain: str
+    folder: Path
+    example: pd.DataFrame
+    parameters: Mapping[str, Any]
+    figures: Mapping[str, float]
+    read: Mapping[str, int]
+    revision: str
+    finished_at_ms: int
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    pictures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    run_id: str
+    created_at_ms: int
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+    @property
+    def stage(self) -> str:
+        """challenger, champion, retired or refused."""
+        return self.tags.get(STAGE, "challenger")
+
+
+def fail_fast() -> None:
+    """From now on this process gives up a request that MLflow does not answer after seconds instead of
+    minutes."""
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "1"
+    os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "5"
+
+
+def git_revision(root: Path) -> str:
+    """The commit that the project stands at, with `+changes` where files differ from it; `unknown` outside of
+    git."""
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return "unknown"
+    commit = subprocess.run([git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    changed = subprocess.run(
+        [git, "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return (
+        commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+        if commit.returncode == 0
+        else "unknown"
+    )
+
+
+class Registry:
+    """The models of one MLflow server or store. Every method raises RegistryError when it does not answer."""
+
+    def __init__(self, tracking_uri: str) -> None:
+        self.uri = tracking_uri
+        self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+
+    def register(self, training: Training) -> str:
+        """Log a run with everything of the training and register its package as the next version. Returns the
+        version."""
+        with _answered(self.uri):
+            mlflow.set_tracking_uri(self.uri)
+            mlflow.set_registry_uri(self.uri)
+            mlflow.set_experiment(training.domain)
+            with mlflow.start_run(run_name=training.name) as run:
+                self._log(run.info.run_id, training)
+                version = self._store(training)
+            self._tag_version(training, version)
+            return version
+
+    def _log(self, run_id: str, training: Training) -> None:
+        at = training.finished_at_ms
+        metrics = [Metric(name, float(value), at, 0) for name, value in training.figures.items()]
+        for curve, values in training.curves.items():
+            metrics += [Metric(curve, float(value), at, step) for step, value in enumerate(values, 1)]
+        facts = {**training.parameters, **{f"delta_version.{t}": v for t, v in training.read.items()}}
+        params = [
+            Param(name, str(value)) for name, value in {**facts, "git_revision": training.revision}.items()
+        ]
+        for start in range(0, max(len(metrics), len(params)), 100):
+            self._client.log_batch(run_id, metrics[start : start + 100], params[start : start + 100])
+        self._client.set_tag(run_id, "git_revision", training.revision)
+        for name, table in training.tables.items():
+            mlflow.log_text(table.to_csv(index=False), name)
+        for name, picture in training.pictures.items():
+            mlflow.log_figure(picture, name)
+
+    def _store(self, training: Training) -> str:
+        outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, "score")]
+        if package.kind_of(training.folder) == "outliers":
+            outputs.append(ColSpec(DataType.double, "rank"))
+        inputs = Schema([ColSpec(DataType.double, str(name)) for name in training.example.columns])
+        installed = {d: importlib.metadata.version(d) for d in NEEDED}
+        with tempfile.TemporaryDirectory() as folder:
+            copied = shutil.copytree(training.folder, Path(folder) / "package")
+            logged = mlflow.pyfunc.log_model(
+                name=training.name,
+                python_model=str(Path(__file__).with_name("pyfunc.py")),
+                artifacts={"package": str(copied)},
+                code_paths=[str(Path(__file__).resolve().parents[1])],
+                signature=ModelSignature(inputs=inputs, outputs=Schema(outputs)),
+                input_example=training.example.astype(np.float64),
+                pip_requirements=[
+                    f"{distribution}=={version}" for distribution, version in installed.items()
+                ],
+                registered_model_name=training.name,
+            )
+        return str(logged.registered_model_version)
+
+    def _tag_version(self, training: Training, version: str) -> None:
+        kind = package.kind_of(training.folder)
+        tags = {
+            "kind": kind,
+            "domain": training.domain,
+            "package_sha256": package.fingerprint(training.folder),
+            "package_bytes": str(package.size(training.folder)),
+            STAGE: "challenger",
+        }
+        if kind == "ranker":
+            tags["definitions_hash"] = package.load_ranker(training.folder).definitions_hash
+        self.tag(training.name, version, tags)
+
+    def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version."""
+        with _answered(self.uri):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(name, version, key, value)
+
+    def names(self) -> list[str]:
+        """Names of all registered models."""
+        with _answered(self.uri):
+            return sorted(model.name for model in self._client.search_registered_models())
+
+    def versions(self, name: str) -> list[Version]:
+        """The model's versions, newest first; none for an unknown model."""
+        with _answered(self.uri):
+            found = self._client.search_model_versions(f"name = '{name}'")
+            aliases = {} if not found else self._client.get_registered_model(name).aliases
+        versions = [
+            Version(
+                name,
+                str(v.version),
+                str(v.run_id),
+                v.creation_timestamp,
+                _of(aliases, str(v.version)),
+                dict(v.tags),
+            )
+            for v in found
+        ]
+        return sorted(versions, key=lambda v: int(v.version), reverse=True)
+
+    def version(self, name: str, version: str) -> Version:
+        """One version. Raises ModelError when there is none, naming those there are."""
+        known = self.versions(name)
+        for found in known:
+            if found.version == version:
+                return found
+        raise ModelError(f"{name} has no version {version}; it has {[v.version for v in known] or 'none'}")
+
+    def latest(self, name: str) -> Version:
+        """The newest version. Raises ModelError when the model has none."""
+        known = self.versions(name)
+        if not known:
+            raise ModelError(
+                f"no model {name} is registered; train it first. Known: {self.names() or 'none'}"
+            )
+        return known[0]
+
+    def current(self, name: str, alias: str = CHAMPION) -> str | None:
+        """The version that has the alias, or None: one small request."""
+        with _answered(self.uri):
+            try:
+                return str(self._client.get_model_version_by_alias(name, alias).version)
+            except MlflowException as problem:
+                if problem.error_code in MISSING:
+                    return None
+                raise
+
+    def figures(self, version: Version) -> dict[str, float]:
+        """Metrics of the run that made the version."""
+        with _answered(self.uri):
+            return dict(self._client.get_run(version.run_id).data.metrics)
+
+    def parameters(self, version: Version) -> dict[str, str]:
+        """Parameters of the run that made the version."""
+        with _answered(self.uri):
+            return dict(self._client.get_run(version.run_id).data.params)
+
+    def fetch(self, name: str, version: str, cache: Path) -> Path:
+        """The version's package in `cache/<name>/<version>`, downloaded when it is not there.
+
+        Raises ModelError when what was downloaded is not the package that was registered.
+        """
+        folder = cache / name / version
+        if (folder / package.MANIFEST).is_file():
+            return folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        expected = self.version(name, version).tags.get("package_sha256")
+        with tempfile.TemporaryDirectory(dir=folder.parent) as downloading:
+            with _answered(self.uri):
+                mlflow.set_tracking_uri(self.uri)
+                uri = f"models:/{name}/{version}/artifacts/package"
+                found = Path(
+                    mlflow.artifacts.download_artifacts(uri, dst_path=downloading, tracking_uri=self.uri)
+                )
+            if package.fingerprint(found) != expected:
+                raise ModelError(
+                    f"version {version} of {name} holds another package than was registered: it is refused"
+                )
+            shutil.rmtree(folder, ignore_errors=True)
+            found.rename(folder)
+        return folder
+
+    def promote(self, name: str, version: str) -> str | None:
+        """Give the version the alias `champion`. Returns the version that had it before."""
+        before = self.current(name)
+        with _answered(self.uri):
+            self._client.set_registered_model_alias(name, CHAMPION, version)
+        if before is not None and before != version:
+            self.tag(name, before, {STAGE: "retired"})
+            self.tag(name, version, {FOLLOWS: before})
+        self.tag(name, version, {STAGE: CHAMPION})
+        return before
+
+    def rollback(self, name: str) -> tuple[str, str]:
+        """Give the alias `champion` back to the version that had it before. Returns (from, to). Raises
+        ModelError without one."""
+        now = self.current(name)
+        before = self.version(name, now).tags.get(FOLLOWS) if now else None
+        if now is None or before is None:
+            raise ModelError(f"{name} has no earlier champion to go back to: promote a version instead")
+        with _answered(self.uri):
+            self._client.set_registered_model_alias(name, CHAMPION, before)
+        self.tag(name, now, {STAGE: "retired"})
+        self.tag(name, before, {STAGE: CHAMPION})
+        return now, before
+
+
+def _of(aliases: Mapping[str, Any], version: str) -> tuple[str, ...]:
+    return tuple(sorted(alias for alias, v in aliases.items() if str(v) == version))
+
+
+@contextlib.contextmanager
+def _answered(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, RequestException) as problem:
+        reason = str(problem).splitlines()[0]
+        raise RegistryError(
+            f"MLflow at {uri}: {reason}. `lakepulse status` shows whether it is up"
+        ) from problem
