@@ -153,7 +153,7 @@ def plan(call: Call) -> Submission:
 
     conf = spark_conf(settings, call.job)
     executor_python = conf.get("spark.pyspark.python", sys.executable)
-    command = [str(_spark_home() / "bin" / "spark-submit"), "--master", settings.spark.master]
+    command = [str(spark_home() / "bin" / "spark-submit"), "--master", settings.spark.master]
     command += ["--deploy-mode", "client"]
     for key, flag in FLAGS.items():
         if key in conf:
@@ -178,6 +178,14 @@ def pack(archive: Path) -> None:
         for source in _sources():
             file.write(source, source.relative_to(CODE))
     part.rename(archive)
+
+
+def spark_home() -> Path:
+    """The Spark of this environment. Raises PrerequisiteError without one."""
+    found = importlib.util.find_spec("pyspark")
+    if not found or not found.origin:
+        raise PrerequisiteError(f"no pyspark in {sys.prefix}: run `make setup`")
+    return Path(found.origin).parent
 
 
 def _options(**texts: Any) -> argparse.ArgumentParser:
@@ -207,20 +215,13 @@ def _with_master(settings: Settings, call: Call, prefix: str) -> Settings:
 
 def _variables(settings: Settings, executor_python: str) -> dict[str, str]:
     variables = {
-        "SPARK_HOME": str(_spark_home()),
+        "SPARK_HOME": str(spark_home()),
         "PYSPARK_PYTHON": executor_python,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "LAKEPULSE_HOME": str(settings.root),
         "LAKEPULSE__SPARK__MASTER": settings.spark.master,
     }
     return variables | ({"SPARK_LOCAL_IP": "127.0.0.1"} if settings.spark.master.startswith("local") else {})
-
-
-def _spark_home() -> Path:
-    found = importlib.util.find_spec("pyspark")
-    if not found or not found.origin:
-        raise PrerequisiteError(f"no pyspark in {sys.prefix}: run `make setup`")
-    return Path(found.origin).parent
 
 
 def _sources() -> list[Path]:
