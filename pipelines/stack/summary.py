@@ -13,7 +13,7 @@ from pipelines.contracts import TABLES
 from pipelines.domain import Domain
 from pipelines.errors import LakePulseError
 from pipelines.io import lake
-from pipelines.models import registry
+from pipelines.models.registry import CHAMPION, Registry
 from pipelines.settings import Settings
 
 SAMPLE_OF_SCORES = """
@@ -60,8 +60,14 @@ def _records(settings: Settings, sql: str) -> list[dict[str, Any]]:
 
 
 def _model(settings: Settings, name: str) -> dict[str, Any]:
+    """The champion of a name and its figures, or why there is none to show."""
     try:
-        return registry.describe(settings, name, "champion")
+        registry = Registry(settings.tracking_uri)
+        number = registry.current(name)
+        if number is None:
+            return {"name": name, "missing": "no version has been promoted yet"}
+        found = registry.version(name, number)
+        return {"name": name, "version": number, "alias": CHAMPION, "metrics": registry.figures(found)}
     except LakePulseError as problem:
         return {"name": name, "missing": str(problem)}
 
@@ -76,9 +82,18 @@ def save(summary: dict[str, Any], settings: Settings) -> str:
 def show(summary: dict[str, Any], console: Console) -> None:
     """Print the summary for a person."""
     console.rule(f"LakePulse: {summary['domain']}")
-    console.print("Events in: " + ", ".join(f"{n:,} from {topic}" for topic, n in summary["events_in"].items()))
-    _print_rows(console, "Rows in every table", {n: f"{c:,}" for n, c in summary["rows"].items()}, ("table", "rows"))
-    _print_rows(console, "Quarantined by reason", {r: f"{n:,}" for r, n in summary["quarantined"].items()}, ("reason", "rows"))
+    console.print(
+        "Events in: " + ", ".join(f"{n:,} from {topic}" for topic, n in summary["events_in"].items())
+    )
+    _print_rows(
+        console, "Rows in every table", {n: f"{c:,}" for n, c in summary["rows"].items()}, ("table", "rows")
+    )
+    _print_rows(
+        console,
+        "Quarantined by reason",
+        {r: f"{n:,}" for r, n in summary["quarantined"].items()},
+        ("reason", "rows"),
+    )
     for model in summary["models"].values():
         _show_model(console, model)
     _print_records(console, "Scores of the latest decision", summary["scores"])
@@ -91,8 +106,10 @@ def _show_model(console: Console, model: dict[str, Any]) -> None:
     if "missing" in model:
         console.print(f"No champion of {model['name']}: {model['missing']}")
         return
-    console.print(f"Champion: {model['name']} version {model['version']}")
-    figures = {k: f"{v:.4f}" for k, v in model["metrics"].items() if isinstance(v, float) and math.isfinite(v)}
+    console.print(f"Alias {model['alias']}: {model['name']} version {model['version']}")
+    figures = {
+        k: f"{v:.4f}" for k, v in model["metrics"].items() if isinstance(v, float) and math.isfinite(v)
+    }
     _print_rows(console, f"Figures of {model['name']} {model['version']}", figures, ("figure", "value"))
 
 
