@@ -100,5 +100,7 @@ def _verb(console: Console, *words: str) -> None:
 
     console.print(f"[bold]$ lakepulse {shlex.join(words)}[/bold]", highlight=False)
     code = cli.main(words)
+    if code == cli.INTERRUPTED:
+        raise KeyboardInterrupt
     if code:
         raise SystemExit(code)
