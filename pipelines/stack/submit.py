@@ -122,6 +122,8 @@ def parse(words: Sequence[str]) -> Call:
     words = list(words)
     split = words.index("--") if "--" in words else len(words)
     ours, spark_flags = words[:split], words[split + 1 :]
+    if usual := os.environ.get("LAKEPULSE_PROFILE"):
+        ours = ["--profile", usual, *ours]
     parser = _options(
         prog="spark-submit.sh",
         usage="%(prog)s [options] JOB [job arguments] [-- spark-submit flags]\n       %(prog)s --list",
@@ -194,7 +196,7 @@ def _options(**texts: Any) -> argparse.ArgumentParser:
         "--profile",
         choices=PROFILES,
         default="local",
-        help="where it runs: %(choices)s (default: %(default)s)",
+        help="where it runs: %(choices)s (default: what LAKEPULSE_PROFILE says, otherwise %(default)s)",
     )
     parser.add_argument(
         "--master", default="", metavar="URL", help="Spark's master instead of the one that the settings name"
