@@ -119,6 +119,7 @@ class Gate:
 
     metric: str
     min_gain: float
+    max_outlier_share: float
 
 
 @dataclass(frozen=True)
