@@ -17,8 +17,13 @@ from pipelines.models.registry import CHAMPION, Registry
 from pipelines.settings import Settings
 
 SAMPLE_OF_SCORES = """
-SELECT decision_id, user_id, item_id, position, score, rank, model_version FROM gold.scores
-WHERE decision_id = (SELECT decision_id FROM gold.scores ORDER BY decided_at DESC, decision_id LIMIT 1) ORDER BY rank LIMIT 5"""
+SELECT decision_id, user_id, item_id, position, score, rank, model_version
+FROM gold.scores
+WHERE decision_id = (SELECT decision_id FROM gold.scores ORDER BY decided_at DESC, decision_id LIMIT 1)
+ORDER BY rank LIMIT 5"""
+LANDED = """
+SELECT topic, count(*) AS n FROM bronze.interactions GROUP BY 1
+UNION ALL SELECT topic, count(*) FROM bronze.catalog GROUP BY 1"""
 SAMPLE_OF_OUTLIERS = """
 SELECT entity_id, window_start, score, rank, top_features, model_version FROM gold.outliers
 ORDER BY score DESC, entity_id LIMIT 5"""
@@ -28,11 +33,11 @@ FROM (SELECT unnest(reasons) AS reason FROM silver.quarantine) GROUP BY 1 ORDER 
 
 
 def summarise(settings: Settings, domain: Domain) -> dict[str, Any]:
-    """Rows of every table, quarantined rows by reason, the models and their figures, samples of scores and outliers, addresses."""
-    landed = "SELECT topic, count(*) AS n FROM bronze.interactions GROUP BY 1 UNION ALL SELECT topic, count(*) FROM bronze.catalog GROUP BY 1"
+    """Rows of every table, quarantined rows by reason, the models and their figures, samples of scores and
+    outliers, addresses."""
     return {
         "domain": domain.name,
-        "events_in": _pairs(settings, landed, "topic"),
+        "events_in": _pairs(settings, LANDED, "topic"),
         "rows": {name: lake.count(settings, name) for name in TABLES},
         "quarantined": _pairs(settings, REASONS, "reason"),
         "models": {kind: _model(settings, f"{domain.name}-{kind}") for kind in ("ranker", "outliers")},
