@@ -12,7 +12,7 @@ from pipelines import settings as settings_module
 from pipelines.session import spark_session
 from pipelines.settings import Settings
 
-pytest_plugins = ["tests.fixtures_stack"]
+pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_walk"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
