@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 HELP = "check everything that LakePulse needs, and say how to mend what is not well"
+WIDE = 200
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
@@ -19,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Returns 0, or 1 when a check failed."""
     import os
+    import sys
 
     import msgspec
     from rich.console import Console
@@ -38,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     for check in found:
         state = f"[{COLOURS[check.state]}]{check.state}[/]"
         table.add_row(escape(check.name), state, escape(check.found), escape(check.remedy))
-    Console().print(table)
+    # Into a file or a pipe the table is as wide as its content needs, not as a terminal that is not there.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
     print(f"\nnot well: {', '.join(failed)}" if failed else "\neverything works")
     return 1 if failed else 0

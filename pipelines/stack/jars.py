@@ -16,7 +16,7 @@ from pipelines.errors import PrerequisiteError
 
 SETS = ("spark", "kafka")
 # How Ivy and the JVM mark what went wrong.
-PROBLEM = ("WARN", "ERROR", "Exception", "UNRESOLVED")
+PROBLEM = ("not found", "FAILED", "ERROR", "Exception")
 MOST_PROBLEMS = 12
 Say = Callable[[str], None]
 
@@ -58,18 +58,25 @@ def fetch(root: Path, pyspark: Path, java: str, say: Say = print) -> None:
         return
     fetched = folder / ".fetched"
     shutil.rmtree(fetched, ignore_errors=True)
-    _retrieve(root, pyspark, java, fetched, say)
-    if faults := wrong(root, fetched):
+    try:
+        _retrieve(root, pyspark, java, fetched, say)
+        _refuse_others(root, fetched)
+        for jar_set in SETS:
+            shutil.rmtree(folder / jar_set, ignore_errors=True)
+            (fetched / jar_set).rename(folder / jar_set)
+    finally:
+        shutil.rmtree(fetched, ignore_errors=True)
+
+
+def _refuse_others(root: Path, fetched: Path) -> None:
+    faults = wrong(root, fetched)
+    if faults:
         listing = "\n".join(f"  {file} {fault}" for file, fault in sorted(faults.items()))
         raise PrerequisiteError(
             f"the fetched jars are not the ones that were checked:\n{listing}\n"
             f"Delete {root / '.cache' / '.ivy2'} and try again. If it stays, the place they come from serves "
             "other files: do not use them, ask whoever runs it."
         )
-    for jar_set in SETS:
-        shutil.rmtree(folder / jar_set, ignore_errors=True)
-        (fetched / jar_set).rename(folder / jar_set)
-    fetched.rmdir()
 
 
 def _retrieve(root: Path, pyspark: Path, java: str, into: Path, say: Say) -> None:
