@@ -9,7 +9,6 @@ from pipelines.io import kafka_admin, lake
 from pipelines.models.registry import Registry
 from pipelines.stack import progress, summary
 
-
 LANDED = ("bronze.interactions", "bronze.catalog")
 SORTED = ("silver.events", "silver.decisions", "silver.items", "silver.quarantine")
 
