@@ -127,6 +127,8 @@ TRAINING_ROWS = Table(
         as_of=TIME,
         label=FLOAT,
         features=many(FLOAT),  # NaN where unknown; in the order of the definitions
+        popularity=FLOAT,  # of the item before: outcomes so far; what a ranker must beat
+        outcome_rate=FLOAT,  # of the item before: outcomes per list so far, smoothed; what a ranker must beat
         earlier_events=INT,  # of the user, for slices
         definitions_hash=TEXT,
     ),

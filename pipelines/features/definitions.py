@@ -33,7 +33,7 @@ FORMULAS = 1
 """Grows when the same declaration comes to mean another number, so that no model meets features it did not
 learn."""
 POPULARITY = "popularity"
-CLICK_RATE = "click_rate"
+OUTCOME_RATE = "outcome_rate"
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _baselines(domain: Domain) -> list[Declaration]:
     outcomes = tuple(domain.outcomes.gains)
     return [
         Count(name=POPULARITY, of=outcomes, by=(ITEM,), window=ALL),
-        Rate(name=CLICK_RATE, of=outcomes, per=(SHOWN,), by=(ITEM,), smooth=10.0),
+        Rate(name=OUTCOME_RATE, of=outcomes, per=(SHOWN,), by=(ITEM,), smooth=10.0),
     ]
 
 
