@@ -11,10 +11,12 @@ Kind = Literal["text", "time", "integer", "number", "texts", "numbers", "flag"]
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a mapped record: the kind of its value, and whether a record without it is quarantined."""
+    """A field of a mapped record: the kind of its value, whether a record without it is quarantined, and the
+    bits of an integer."""
 
     kind: Kind
     required: bool = False
+    bits: int = 64
 
 
 CONTEXT = {
@@ -23,7 +25,7 @@ CONTEXT = {
     "source": Field("text"),
     "device_id": Field("text"),
     "ip_hash": Field("text"),
-    "schema_version": Field("integer"),
+    "schema_version": Field("integer", bits=32),
 }
 
 INTERACTION = {
@@ -35,7 +37,7 @@ INTERACTION = {
     "decision_id": Field("text"),
     "price_minor": Field("integer"),
     "currency": Field("text"),
-    "quantity": Field("integer"),
+    "quantity": Field("integer", bits=32),
     **CONTEXT,
 }
 
@@ -54,7 +56,7 @@ DECISION = {
 ITEM = {
     "item_id": Field("text", required=True),
     "valid_from": Field("time", required=True),
-    "schema_version": Field("integer"),
+    "schema_version": Field("integer", bits=32),
 }
 
 RECORDS: dict[str, dict[str, Field]] = {"interaction": INTERACTION, "decision": DECISION, "item": ITEM}
