@@ -1,4 +1,4 @@
-"""Install what LakePulse needs into its own folder: .venv, .venv-airflow, the jars; each once per set of pins.
+"""Install what LakePulse needs into its own folder: .venv, .venv-airflow, jars; each once per set of pins.
 
 Runs with the machine's own Python, before there is an environment: standard library only. When everything
 is there it reads a few files and returns; it needs the network only for what is missing.
@@ -22,12 +22,13 @@ from pipelines.stack import jars, machine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PIPELINE, AIRFLOW = ".venv", ".venv-airflow"
+PINS = {PIPELINE: "requirements/pipeline.txt", AIRFLOW: "requirements/airflow.txt"}
 STAMP = "lakepulse.stamp"
 NETWORK = (
     "The first run needs the network. Behind a proxy set HTTPS_PROXY; for a mirror set PIP_INDEX_URL and "
     "UV_DEFAULT_INDEX; then run this again."
 )
-# What the project's own installation depends on, beside its pins.
+# What the installation of our own package depends on.
 OWN = ("setup.py", "pipelines/__init__.py", "requirements/pipeline.in")
 
 
@@ -56,12 +57,9 @@ def say(text: str) -> None:
 
 
 def stamp(root: Path, environment: str) -> str:
-    """What the stamp of an environment holds when it is what its pins say: its folder and their sha256."""
-    pins = {PIPELINE: ("requirements/pipeline.txt", *OWN), AIRFLOW: ("requirements/airflow.txt",)}[
-        environment
-    ]
-    digest = hashlib.sha256(b"\0".join((root / name).read_bytes() for name in pins))
-    return f"{root / environment}\n{digest.hexdigest()}\n"
+    """What the stamp of a complete environment holds: its folder, the sha256 of its pins, of our own package."""
+    own = OWN if environment == PIPELINE else ()
+    return f"{root / environment}\n{_digest(root, [PINS[environment]])}\n{_digest(root, own)}\n"
 
 
 def is_current(root: Path, environment: str) -> bool:
@@ -79,10 +77,11 @@ def install_pipeline(root: Path) -> None:
     """Make .venv what requirements/pipeline.txt says, with the project itself installed from its folder."""
     if is_current(root, PIPELINE):
         return
-    folder, pins = root / PIPELINE, root / "requirements" / "pipeline.txt"
-    _environment(folder)
-    _install_uv(folder, pins)
-    _sync(root, folder, pins)
+    folder, pins = root / PIPELINE, root / PINS[PIPELINE]
+    if not _only_our_own_changed(root):
+        _environment(folder)
+        _install_uv(folder, pins)
+        _sync(root, PIPELINE)
     # The tools that build the package are pinned and installed by now: nothing is downloaded for it.
     own = ["--no-deps", "--no-build-isolation", "--offline", "--quiet", "--editable", str(root)]
     _do([*_uv_pip(root, "install", folder), *own], "LakePulse itself could not be installed")
@@ -93,10 +92,19 @@ def install_airflow(root: Path) -> None:
     """Make .venv-airflow what requirements/airflow.txt says; .venv must be there, its uv does the work."""
     if is_current(root, AIRFLOW):
         return
-    folder = root / AIRFLOW
-    _environment(folder)
-    _sync(root, folder, root / "requirements" / "airflow.txt")
-    (folder / STAMP).write_text(stamp(root, AIRFLOW), encoding="utf-8")
+    _environment(root / AIRFLOW)
+    _sync(root, AIRFLOW)
+    (root / AIRFLOW / STAMP).write_text(stamp(root, AIRFLOW), encoding="utf-8")
+
+
+def _only_our_own_changed(root: Path) -> bool:
+    """Whether .venv is complete and of its pins, so that nothing has to be looked up for it."""
+    present, expected = _stamped(root / PIPELINE).splitlines(), stamp(root, PIPELINE).splitlines()
+    return present[:2] == expected[:2] and os.access(root / PIPELINE / "bin" / "python", os.X_OK)
+
+
+def _digest(root: Path, names: Sequence[str]) -> str:
+    return hashlib.sha256(b"\0".join((root / name).read_bytes() for name in names)).hexdigest()
 
 
 def _stamped(folder: Path) -> str:
@@ -125,7 +133,8 @@ def _install_uv(folder: Path, pins: Path) -> None:
     _do([*pip, pin.group(0)], f"{pin.group(0)} could not be installed", NETWORK)
 
 
-def _sync(root: Path, folder: Path, pins: Path) -> None:
+def _sync(root: Path, environment: str) -> None:
+    folder, pins = root / environment, root / PINS[environment]
     count = sum(1 for line in pins.read_text(encoding="utf-8").splitlines() if "==" in line)
     say(f"{folder.name}: installing {count} packages of {pins.relative_to(root)}")
     _do(

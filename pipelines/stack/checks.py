@@ -88,7 +88,7 @@ def _interpreters(environ: Mapping[str, str]) -> Iterator[Check]:
 
 
 def _packages(root: Path, environment: str, worst: State, remedy: str) -> Check:
-    pins_file = root / "requirements" / f"{'airflow' if environment == bootstrap.AIRFLOW else 'pipeline'}.txt"
+    pins_file = root / bootstrap.PINS[environment]
     lines = pins_file.read_text(encoding="utf-8").splitlines()
     pins = dict(line.split("==") for line in lines if "==" in line)
     folder = root / environment / "lib" / "python3.11" / "site-packages"
