@@ -7,9 +7,9 @@ import dataclasses
 import sys
 import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pipelines.clock import now_ms
 from pipelines.simulate.config import DAY_MS, Drop, ShopConfig, Spike, TasteChange
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="FILE", help="write what is wrong with which line as JSONL")
     parser.add_argument(
         "--events",
-        type=int,
+        type=_count,
         default=DEFAULT_EVENTS,
         metavar="N",
         help=f"records beside the catalog's, 0 = no end (default: {DEFAULT_EVENTS:,})",
@@ -47,9 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_rate,
         default=0.0,
         metavar="R|max",
-        help="R events per second of the shop, written as they happen; max = at once (default: max)",
+        help="write R events a second, as they happen (mean over a week; --season-strength 0 makes it"
+        " even); max = all at once (default: max)",
     )
-    pace.add_argument("--days", type=float, metavar="D", help="the shop's days over which N events spread")
+    pace.add_argument(
+        "--days", type=_positive, metavar="D", help="the shop's days over which N events spread"
+    )
     parser.add_argument(
         "--profile", default="local", help="settings profile, conf/<profile>.yml (default: local)"
     )
@@ -72,17 +75,32 @@ def _add_knob(group: argparse._ArgumentGroup, name: str, default: Any, meaning: 
         group.add_argument(flag, type=type(default), default=default, metavar=metavar, help=text)
 
 
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    number = float(text) if text.replace(".", "", 1).isdigit() else 0.0
+    if not number:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return number
+
+
 def _rate(text: str) -> float:
-    return 0.0 if text == "max" else float(text)
+    return 0.0 if text == "max" else _positive(text)
 
 
 def _moment(text: str) -> int:
+    from pipelines.mapping import event_time_ms
+
     if text == "now":
-        return int(time.time() * 1000)
-    if text.isdigit():
-        return int(text)
-    when = datetime.fromisoformat(text)
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000)
+        return now_ms()
+    found = event_time_ms(text, "ms") or event_time_ms(text, "iso8601")
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither epoch ms nor a date nor now")
+    return found
 
 
 def _incident(kind: type) -> Any:

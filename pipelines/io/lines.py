@@ -58,7 +58,7 @@ class FileSink:
         if self.path == "-":
             self._files = [sys.stdout.buffer]
         elif not self.path.endswith(WRITABLE) and not is_device:
-            raise OutputFileError(f"{path} is neither {' nor '.join(WRITABLE)}, - or kafka")
+            raise OutputFileError(f"{path} cannot be written: give a file {' or '.join(WRITABLE)}")
         elif not path.parent.is_dir():
             raise OutputFileError(f"{path} cannot be written: there is no folder {path.parent}")
         else:
@@ -71,8 +71,7 @@ class FileSink:
 
     def write(self, value: bytes, arrival_ms: int) -> None:
         """Add a line."""
-        self._files[0].write(value)
-        self._files[0].write(b"\n")
+        self._files[0].write(value + b"\n")  # at once: Ctrl-C must not cut a line
         self.count += 1
         self.bytes += len(value) + 1
 

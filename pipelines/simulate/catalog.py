@@ -79,8 +79,9 @@ class Catalog:
         self.price[places] = np.maximum(100, price // 100 * 100 - 1)
         self.launched[places] = now_ms
         # What the shop knows of an item's success is its quality seen through noise.
-        self.renown[places] = 0.9 * self.quality[places] + rng.normal(0, 0.6, count)
-        self.images[places] = taste @ self.projection + rng.normal(0, 0.3, (count, IMAGE_LENGTH))
+        self.renown[places] = 0.6 * self.quality[places] + rng.normal(0, 0.8, count)
+        seen = taste @ self.projection + rng.normal(0, 0.3, (count, IMAGE_LENGTH))
+        self.images[places] = np.round(seen, 4)
         for place in places.tolist():
             self.texts[place] = self._describe(rng, place)
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.simulate.config import ShopConfig
-from pipelines.simulate.noise import breakages
+from pipelines.simulate.noise import INTERACTIONS_ONLY, breakages
 from pipelines.simulate.render import Renderer
 from pipelines.simulate.rows import Rows
 
+_DECISION = b'"event_type":"decision"'
 MOST_RUNS = 64  # sorted runs that wait side by side before they are merged
 
 Label = dict[str, Any]
@@ -37,6 +38,8 @@ class Delivery:
         """Nothing waits yet."""
         self.config, self.renderer = config, renderer
         self.breakages = breakages(config.huge_bytes)
+        self._fit_interactions = list(self.breakages)
+        self._fit_decisions = [name for name in self.breakages if name not in INTERACTIONS_ONLY]
         self.lines = 0
         self.waiting: list[Rows] = []
 
@@ -69,15 +72,15 @@ class Delivery:
     ) -> tuple[list[bytes], list[str | None]]:
         """(lines with a broken copy after some of them, what is wrong with each line or None)."""
         broken = rng.random(len(good)) < self.config.malformed_share
-        names = list(self.breakages)
-        choice = iter(rng.integers(len(names), size=int(broken.sum())).tolist())
+        choice = iter(rng.integers(1 << 30, size=int(broken.sum())).tolist())
         lines: list[bytes] = []
         kinds: list[str | None] = []
         for line, is_broken in zip(good, broken.tolist(), strict=True):
             lines.append(line)
             kinds.append(None)
             if is_broken:
-                name = names[next(choice)]
+                names = self._fit_decisions if _DECISION in line else self._fit_interactions
+                name = names[next(choice) % len(names)]
                 lines.append(self.breakages[name](line))
                 kinds.append(name)
         return lines, kinds

@@ -62,7 +62,7 @@ def item_record(
                 "category": category,
                 "brand": brand,
                 "price": price,
-                "image": [round(float(x), 4) for x in image],
+                "image": image.tolist(),
             },
             "schema_version": 1,
         }

@@ -8,7 +8,6 @@ from pipelines.simulate.catalog import QUERIES_PER_NOUN, Catalog
 from pipelines.simulate.rows import NOTHING, Numbers
 
 HOME, LISTING, SEARCH = 0, 1, 2
-CANDIDATES = 2  # times the length of the list, drawn with replacement
 
 
 class Shelf:

@@ -10,6 +10,8 @@ import numpy as np
 from pipelines.simulate.config import DAY_MS, ShopConfig
 from pipelines.simulate.rows import DUPLICATE, LATE, Rows
 
+Breakage = Callable[[bytes], bytes]
+
 TWENTY_YEARS_MS = 20 * 365 * DAY_MS
 
 
@@ -25,7 +27,10 @@ def with_late_and_doubled(rng: np.random.Generator, rows: Rows, config: ShopConf
     return np.concatenate([rows, copies])
 
 
-def breakages(huge_bytes: int) -> dict[str, Callable[[bytes], bytes]]:
+INTERACTIONS_ONLY = ("nan", "overflow", "price_of_words")  # a decision has no price that could be wrong
+
+
+def breakages(huge_bytes: int) -> dict[str, Breakage]:
     """Name of what is wrong -> what makes it wrong of a good record. No result holds a line break."""
     filler = b"x" * huge_bytes
     return {

@@ -64,9 +64,9 @@ class People:
         """Places of those who visit, the active ones more often; a share of the visits is by somebody new."""
         upto = np.cumsum(self.activity)
         places: Numbers = np.searchsorted(upto, rng.random(count) * upto[-1], side="right")
-        new = rng.random(count) < new_share
-        places[new] = rng.integers(0, len(upto), int(new.sum()))
-        self.settle(rng, np.unique(places[new]))
+        new = np.flatnonzero(rng.random(count) < new_share)[: len(upto)]
+        places[new] = rng.permutation(len(upto))[: len(new)]
+        self.settle(rng, places[new])
         return places
 
     def equipment(self, rng: np.random.Generator, places: Numbers) -> tuple[Numbers, Numbers, Numbers]:

@@ -20,7 +20,8 @@ from pipelines.simulate.rows import Numbers, Rows
 from pipelines.simulate.season import visit_starts
 from pipelines.simulate.visits import Visits
 
-VISITS_PER_SLICE = 4_096  # on average; enough for numpy, little for memory
+MOST_VISITS = 4_096  # in a slice, on average: enough for numpy, little for memory
+LEAST_VISITS = 256
 LONGEST_SLICE_MS = 6 * HOUR_MS
 REHEARSED_VISITS = 1_500
 
@@ -36,7 +37,7 @@ def records(config: ShopConfig, count: int | None = None) -> Iterator[Chunk]:
     whatever the count.
     """
     left, lines = count, 0
-    for chunk in _Shop(config).chunks():
+    for chunk in Shop(config).chunks():
         events = len(chunk.lines) - chunk.news
         if left is not None and events >= left:
             yield _cut(chunk, chunk.news + left, before=lines)
@@ -57,8 +58,8 @@ def _cut(chunk: Chunk, count: int, before: int) -> Chunk:
     return Chunk(chunk.lines[:count], chunk.arrivals[:count], labels, chunk.news)
 
 
-class _Shop:
-    """One run of the shop, from its first moment on."""
+class Shop:
+    """One run of the shop, from its first moment on; its catalog and people are as of the latest chunk."""
 
     def __init__(self, config: ShopConfig) -> None:
         self.config = config
@@ -91,8 +92,9 @@ class _Shop:
         return np.random.default_rng([self.config.seed, purpose, moment, number])
 
     def _slice_ends(self) -> Iterator[int]:
-        """Ends of the slices: so many visits long on average, and never across a change of taste."""
-        step = int(min(max(VISITS_PER_SLICE / self.visits_per_ms, 1_000), LONGEST_SLICE_MS))
+        """Ends of the slices: a visit per customer on average, and never across a change of taste."""
+        visits = min(max(self.config.users, LEAST_VISITS), MOST_VISITS)
+        step = int(min(max(visits / self.visits_per_ms, 1_000), LONGEST_SLICE_MS))
         changes = sorted(self._moment(change.at_h) for change in self.config.taste_changes)
         end = self.config.start_ms
         while True:
