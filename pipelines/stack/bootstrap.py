@@ -57,7 +57,7 @@ def say(text: str) -> None:
 
 
 def stamp(root: Path, environment: str) -> str:
-    """What the stamp of a complete environment holds: its folder, the sha256 of its pins, of our own package."""
+    """What a complete environment is stamped with: its folder, the sha256 of its pins, of our own package."""
     own = OWN if environment == PIPELINE else ()
     return f"{root / environment}\n{_digest(root, [PINS[environment]])}\n{_digest(root, own)}\n"
 
