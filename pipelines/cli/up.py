@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     load_domain(domain, settings)
     if Path(domain).is_file():
         domain = str(Path(domain).resolve())  # the streams run in another folder
-    only = args.only.split(",") if args.only else None
+    only = [name.strip() for name in args.only.split(",")] if args.only else None
 
     def interrupt(*_: object) -> None:
         raise SystemExit(128 + signal.SIGTERM)

@@ -64,6 +64,14 @@ def answers(settings: Settings, timeout_s: float = 2.0) -> bool:
         return False
 
 
+def cluster_id(settings: Settings) -> str:
+    """The id of the cluster that answers. Raises StackError when none does."""
+    try:
+        return str(_client(settings).list_topics(timeout=TIMEOUT_S).cluster_id)
+    except KafkaException as problem:
+        raise _silent(settings, problem) from problem
+
+
 def partitions(settings: Settings, topic: str) -> list[int]:
     """The topic's partitions. Raises StackError when the broker does not answer or lacks the topic."""
     found = _present(settings).get(topic)

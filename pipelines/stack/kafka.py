@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
+import struct
 import subprocess
 import uuid
 from pathlib import Path
@@ -67,6 +69,9 @@ def properties(settings: Settings, port: int, controller_port: int) -> dict[str,
         "group.initial.rebalance.delay.ms": "0",
         "num.network.threads": "2",
         "num.io.threads": "4",
+        # After a crash the controller waits so long for the broker that it knew before it takes the new one.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
     }
 
 
@@ -77,6 +82,7 @@ def prepare(settings: Settings, _domain: str = "") -> Launch:
     belong to another cluster than the lake of this state folder.
     """
     java, classpath = java_program(os.environ), _classpath(settings)
+    _check_data(settings)
     port = ports.port_for(settings, NAME, settings.kafka.port, "kafka.port")
     controller = ports.port_for(
         settings, "kafka controller", settings.kafka.controller_port, "kafka.controller_port"
@@ -87,7 +93,8 @@ def prepare(settings: Settings, _domain: str = "") -> Launch:
     (home / "server.properties").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (home / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
     run = [java, f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}", "-cp", classpath]
-    _own_data(settings, run)
+    if not _cluster_of(_data(settings)):
+        _format(settings, run)
     memory = [f"-Xmx{settings.kafka.heap_mb}m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
     command = [run[0], *memory, *run[1:], "kafka.Kafka", str(home / "server.properties")]
     return Launch(command, os.environ, f"{ports.HOST}:{port}")
@@ -100,30 +107,42 @@ def answers(settings: Settings, running: Running, timeout_s: float) -> bool:
 
 
 def complete(settings: Settings) -> None:
-    """Create the topics of the walk. Raises StackError for one with another number of partitions."""
+    """Create the topics of the walk, on whatever broker the settings lead to.
+
+    Raises StackError for a topic with another number of partitions, and for a broker of another cluster than
+    the one whose messages this state folder has counted so far.
+    """
+    found, known = kafka_admin.cluster_id(settings), _known_cluster(settings)
+    if known not in ("", found):
+        raise StackError(
+            f"the broker at {settings.bootstrap} belongs to cluster {found}, but tables and checkpoints in "
+            f"{settings.state} count the messages of cluster {known}: set kafka.bootstrap back, or give the "
+            "other cluster a state folder of its own (paths.state)"
+        )
+    if not known:
+        records.write(_cluster_file(settings), {"cluster_id": found})
     kafka_admin.create_topics(settings)
 
 
-def _own_data(settings: Settings, run: list[str]) -> None:
-    """Format the data folder when there is none yet, and make sure that it is the one that the lake knows."""
-    record = records.run_folder(settings) / "kafka_cluster.json"
-    known = records.read(record).get("cluster_id", "")
-    found = _cluster_of(_data(settings))
-    if known and found != known:
+def _check_data(settings: Settings) -> None:
+    """Raises StackError unless the data folder is the one that the lake knows, and nobody uses it."""
+    known, found = _known_cluster(settings), _cluster_of(_data(settings))
+    if known not in ("", found):
         state = f"belong to cluster {found}" if found else "are gone"
         raise StackError(
             f"the broker's data in {_data(settings)} {state}, but the tables and checkpoints in "
             f"{settings.state} count the messages of cluster {known}: bring its data back, or delete "
             f"{settings.state} and begin anew"
         )
-    if not found:
-        found = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        _format(settings, run, found)
-    if not known:
-        records.write(record, {"cluster_id": found})
+    if user := _user_of(_data(settings)):
+        raise StackError(
+            f"process {user} uses the broker's data in {_data(settings)}, and no pid file tells of it: two "
+            f"brokers would damage them. Stop it (`kill {user}`), then `lakepulse up`"
+        )
 
 
-def _format(settings: Settings, run: list[str], cluster_id: str) -> None:
+def _format(settings: Settings, run: list[str]) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     log = processes.log_file(settings, "kafka_format")
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [run[0], "-Xmx128m", "-XX:TieredStopAtLevel=1", *run[1:], "kafka.tools.StorageTool", "format"]
@@ -143,11 +162,31 @@ def _data(settings: Settings) -> Path:
     return folder(settings) / "data"
 
 
+def _cluster_file(settings: Settings) -> Path:
+    return records.run_folder(settings) / "kafka_cluster.json"
+
+
+def _known_cluster(settings: Settings) -> str:
+    """Cluster id of the broker that this state folder began with, empty before it has begun."""
+    return str(records.read(_cluster_file(settings)).get("cluster_id", ""))
+
+
 def _cluster_of(data: Path) -> str:
     """Cluster id of a data folder, empty for one that is not formatted."""
     path = data / "meta.properties"
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     return dict(line.partition("=")[::2] for line in lines).get("cluster.id", "")
+
+
+def _user_of(data: Path) -> int:
+    """Pid of the broker that holds the data folder, 0 for none."""
+    lock = data / ".lock"
+    if not lock.is_file():
+        return 0
+    asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    with lock.open("rb") as file:
+        kind, *_, pid = struct.unpack("hhqqi", fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    return 0 if kind == fcntl.F_UNLCK else int(pid)
 
 
 def _classpath(settings: Settings) -> str:
@@ -163,6 +202,6 @@ KAFKA = Part(
     answers=answers,
     complete=complete,
     configured=lambda settings: settings.kafka.bootstrap,
-    patience_s=60,
+    patience_s=120,
     grace_s=lambda settings: 4,
 )

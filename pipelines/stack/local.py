@@ -161,7 +161,10 @@ def _await(settings: Settings, part: Part, running: Running, tell: Tell) -> None
         problem = "ended while it started" if in_time else f"does not answer after {part.patience_s:.0f} s"
         last = processes.last_lines(running.log)
         _clear(settings, part, running)
-        raise StackError(f"{part.name} {problem}; the end of its log {running.log}:\n{last}")
+        raise StackError(
+            f"{part.name} {problem}; the end of its log {running.log}:\n{last}\n"
+            "  Mend what it says, then `lakepulse up` again; `lakepulse down` stops what is up."
+        )
     part.complete(settings)
     tell(part.name, f"up{_at(running)}, pid {running.pid}, {_age_s(running):.1f} s", True)
 

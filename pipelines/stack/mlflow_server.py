@@ -63,6 +63,6 @@ MLFLOW = Part(
     prepare=prepare,
     answers=answers,
     configured=lambda settings: settings.mlflow.tracking_uri,
-    patience_s=120,
+    patience_s=180,
     grace_s=lambda settings: 2,
 )

@@ -5,6 +5,7 @@ import socket
 import uuid
 from pathlib import Path
 
+import msgspec
 import pytest
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -18,8 +19,8 @@ from confluent_kafka import (
 from pipelines.errors import PrerequisiteError, StackError
 from pipelines.io import kafka_admin
 from pipelines.settings import load
-from pipelines.stack import kafka, records
-from tests.fixtures_stack import Broker, stack_settings
+from pipelines.stack import kafka, local, processes, records
+from tests.fixtures_stack import Broker, silent, stack_settings
 
 LONG_AGO = 978_307_200_000  # 1 January 2001, in ms
 FAR_AWAY = 4_102_444_800_000  # 1 January 2100
@@ -104,20 +105,17 @@ def test_a_server_that_says_nothing_is_no_answer() -> None:
         assert not kafka_admin.answers(settings, 0.5)
 
 
-def test_a_killed_broker_comes_back_at_its_address_with_its_messages(tmp_path: Path) -> None:
-    broker = Broker(stack_settings(tmp_path))
-    try:
-        broker.start()
-        address, topic = broker.bootstrap, broker.create_topic("kept")
-        for number in range(20):
-            send(broker, topic, b"%d" % number)
-        broker.kill()
-        assert not kafka_admin.answers(broker.settings, 0.5)
-        broker.start()
-        assert broker.bootstrap == address
-        assert [m.value() for m in messages(broker, topic, 20)] == [b"%d" % number for number in range(20)]
-    finally:
-        broker.stop()
+def test_a_killed_broker_comes_back_at_its_address_with_its_messages(
+    kafka_broker: Broker, topic: str
+) -> None:
+    address, values = kafka_broker.bootstrap, [b"%d" % number for number in range(20)]
+    for value in values:
+        send(kafka_broker, topic, value)
+    kafka_broker.kill()
+    assert not kafka_admin.answers(kafka_broker.settings, 0.5)
+    kafka_broker.start()
+    assert kafka_broker.bootstrap == address
+    assert [message.value() for message in messages(kafka_broker, topic, 20)] == values
 
 
 def test_data_of_another_cluster_are_refused_with_a_remedy(tmp_path: Path) -> None:
@@ -160,3 +158,32 @@ def test_without_java_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 def test_without_jars_the_remedy_is_named(tmp_path: Path) -> None:
     with pytest.raises(PrerequisiteError, match=r"no Kafka in .*: run `make setup`"):
         kafka.prepare(dataclasses.replace(stack_settings(tmp_path), root=tmp_path))
+
+
+def test_a_configured_broker_is_used_and_remembered(kafka_broker: Broker, tmp_path: Path) -> None:
+    overrides = {"paths": {"state": str(tmp_path)}, "kafka": {"bootstrap": kafka_broker.bootstrap}}
+    settings = load(environ={}, overrides=overrides)
+    told: list[tuple[str, str]] = []
+    for _ in range(2):
+        local.up(settings, "shop", ["kafka"], lambda part, text, keep: told.append((part, text)))
+    assert told == [("kafka", f"elsewhere, at {kafka_broker.bootstrap}")] * 2
+    assert local.status(settings)[0].state == "elsewhere"
+
+    records.write(records.run_folder(settings) / "kafka_cluster.json", {"cluster_id": "earlier"})
+    with pytest.raises(StackError, match=r"belongs to cluster .*, but .* of cluster earlier: set kafka"):
+        local.up(settings, "shop", ["kafka"], silent)
+
+
+def test_data_in_use_are_left_to_their_user(kafka_broker: Broker) -> None:
+    settings = kafka_broker.settings
+    running = processes.recorded(settings, "kafka")
+    assert running is not None
+    processes.forget(settings, "kafka")
+    try:
+        with pytest.raises(
+            StackError, match=f"process {running.pid} uses the broker's data in .*kill {running.pid}"
+        ):
+            kafka_broker.start()
+    finally:
+        records.write(processes.pid_file(settings, "kafka"), msgspec.structs.asdict(running))
+    assert kafka_admin.answers(settings)
