@@ -1,4 +1,4 @@
-"""`compiled`: numba's `njit` with a cache that knows when any kernel of this room changed."""
+"""`compiled`: numba's `njit` with a cache that knows when any kernel changed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,25 @@ import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 ROOM = Path(__file__).resolve().parent
+SOURCES = (
+    "compiled",
+    "formulas",
+    "hashing",
+    "kernel",
+    "lookups",
+    "program",
+    "records",
+    "replay",
+    "rows",
+)
+"""Modules of this room that hold kernels, or numbers that are compiled into them."""
 
 
 def _stamp() -> str:
     # numba's own cache looks at the file of a function, not at the files of the functions that it calls.
-    files = sorted((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in ROOM.glob("*.py"))
-    return hashlib.sha256(repr(files).encode()).hexdigest()[:12]
+    states = [(ROOM / f"{name}.py").stat() for name in SOURCES]
+    known = [(state.st_mtime_ns, state.st_size) for state in states]
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:12]
 
 
 CACHE = str(ROOM / "__pycache__" / f"kernels-{_stamp()}")

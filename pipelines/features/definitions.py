@@ -24,8 +24,8 @@ from pipelines.features.declarations import (
     Declaration,
     Position,
     Rate,
-    parse_features,
 )
+from pipelines.features.parsing import parse_features
 from pipelines.features.program import Program
 from pipelines.features.state import Layouts
 

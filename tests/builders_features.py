@@ -1,0 +1,181 @@
+"""A small shop for tests of features: its domain, and rows of silver with what does not matter filled in."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from pipelines.contracts.gold import DECISION_OUTCOMES
+from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
+from pipelines.contracts.table import Table
+from pipelines.domain import Domain, parse_domain
+from pipelines.features.catalog import Catalog
+from pipelines.features.definitions import Definitions, compile_definitions
+from pipelines.features.history import History, in_arrival_order
+from pipelines.features.replay import Probes, Replay
+
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+NOW = 19_700 * DAY  # ms; a midnight in 2023
+Row = dict[str, Any]
+
+SHOP = """
+name: corner shop
+records:
+  - kind: interaction
+    fields: {event_id: id, event_time: t, event_type: type, user_id: user}
+attributes:
+  price: {kind: number}
+  brand: {kind: category}
+  tags: {kind: tags}
+  title: {kind: text}
+event_types:
+  view: {reward: 0.1}
+  click: {reward: 0.5}
+  purchase: {reward: 1.0}
+  search: {}
+outcomes: {window_minutes: 30, gains: {click: 1, purchase: 2}}
+features:
+"""
+EVERY_KIND = """
+  - {name: price, kind: attribute, of: price}
+  - {name: clicks, kind: count, of: click, by: item, window: [5min, 1h, 2d, 30d, all]}
+  - {name: shown, kind: count, of: shown, by: item, log: true}
+  - {name: lists, kind: count, of: decision, by: user, window: 1h}
+  - {name: clicks_at_all, kind: count, of: click, by: all, window: 1d}
+  - {name: tag_clicks, kind: count, of: click, by: tags, aggregate: [mean, max, min, sum]}
+  - {name: seen, kind: count, of: shown, by: [user, item], slots: 8}
+  - {name: brand_views, kind: count, of: view, by: [user, brand], window: 1h, slots: 8}
+  - {name: click_rate, kind: rate, of: click, by: item}
+  - {name: buyers, kind: rate, of: purchase, per: [view, click], by: brand, window: 1d, smooth: 0}
+  - {name: since_click, kind: recency, of: click, by: user}
+  - {name: since_sale, kind: recency, of: purchase, by: item}
+  - {name: likes_tags, kind: preference, of: click, by: tags, aggregate: [mean, max], slots: 8}
+  - {name: brand_value, kind: learned, of: [shown, view, click, purchase], by: brand, slots: 8}
+  - {name: taste, kind: taste, of: [click, purchase], attribute: price, log: true, measure: [distance, lean]}
+  - {name: like_latest, kind: similarity, of: click, attribute: tags, last: 4, aggregate: [mean, max]}
+  - {name: position, kind: position, fixed: 3}
+  - {name: hour, kind: time, cycle: day, wave: [sin, cos]}
+  - {name: price_in_list, kind: context, of: price, measure: [mean, std, zscore, rank, difference]}
+"""
+
+_numbers = itertools.count()
+
+
+def a_domain(features: str = EVERY_KIND) -> Domain:
+    """The corner shop with these features, written as in a domain file."""
+    return parse_domain(SHOP + features, "shop.yml")
+
+
+def definitions_of(features: str = EVERY_KIND) -> Definitions:
+    return compile_definitions(a_domain(features))
+
+
+def an_event(**fields: Any) -> Row:
+    """A row of silver.events: a click of ann on i1, a minute past NOW; it arrives when it happens."""
+    n = next(_numbers)
+    row = {
+        "event_id": f"e{n}",
+        "event_type": "click",
+        "user_id": "ann",
+        "item_id": "i1",
+        "event_time": NOW + MINUTE,
+    }
+    return _arriving(row | fields, n)
+
+
+def a_decision(**fields: Any) -> Row:
+    """A row of silver.decisions: ann is shown i1, i2 and i3 at NOW; it arrives when it is made."""
+    n = next(_numbers)
+    row = {"decision_id": f"d{n}", "user_id": "ann", "items": ["i1", "i2", "i3"], "event_time": NOW}
+    return _arriving(row | fields, n)
+
+
+def an_item(item_id: str = "i1", since: int = 0, **attributes: Any) -> Row:
+    """A row of silver.items: known since 1970 unless told; attributes go where their type belongs."""
+    by_type: dict[str, type] = {"numbers": float, "categories": str, "tags": list}
+    sorted_in = {
+        column: {n: v for n, v in attributes.items() if isinstance(v, t)} for column, t in by_type.items()
+    }
+    return {"item_id": item_id, "valid_from": since, "texts": {}, "vectors": {}} | sorted_in
+
+
+def _arriving(row: Row, n: int) -> Row:
+    return {"topic": "interactions", "partition": 0, "offset": n, "arrived_at": row["event_time"]} | row
+
+
+def table(contract: Table, rows: Sequence[Row]) -> pa.Table:
+    """Rows as Arrow in the contract's types; times are given in ms."""
+    schema = to_arrow_schema(contract.schema, timezone="UTC")
+    zone = datetime.UTC
+    times = [f.name for f in schema if pa.types.is_timestamp(f.type)]
+    moment = {k: None for k in times}
+    plain = []
+    for row in rows:
+        at = {
+            k: datetime.datetime.fromtimestamp(0, zone) + datetime.timedelta(milliseconds=row[k])
+            for k in times
+            if row.get(k) is not None
+        }
+        plain.append({f.name: _plain(row.get(f.name)) for f in schema} | moment | at)
+    return pa.Table.from_pylist(plain, schema=schema)
+
+
+def _plain(value: Any) -> Any:
+    return list(value.items()) if isinstance(value, dict) else value
+
+
+def a_history(rows: Sequence[Row], definitions: Definitions) -> History:
+    """Events and decisions, in arrival order."""
+    events, decisions = silver(rows)
+    return in_arrival_order(events, decisions, definitions.events)
+
+
+def silver(rows: Sequence[Row]) -> tuple[pa.Table, pa.Table]:
+    """(silver.events, silver.decisions) of mixed rows."""
+    events = [row for row in rows if "event_id" in row]
+    return table(EVENTS, events), table(
+        DECISIONS, [row for row in rows if "decision_id" in row and "items" in row]
+    )
+
+
+def a_replay(definitions: Definitions, items: Sequence[Row] = ()) -> Replay:
+    catalog = Catalog(definitions)
+    catalog.learn(table(ITEMS, items))
+    return Replay(definitions, catalog)
+
+
+def replayed(
+    rows: Sequence[Row], features: str = EVERY_KIND, items: Sequence[Row] = ()
+) -> tuple[Replay, Probes]:
+    """A replay of the rows, and what it read for their decisions."""
+    definitions = definitions_of(features)
+    replay = a_replay(definitions, items)
+    return replay, replay.advance(a_history(rows, definitions))
+
+
+def read_last(rows: Sequence[Row], features: str, items: Sequence[Row] = ()) -> dict[str, list[float]]:
+    """What the last decision's candidates have, by feature."""
+    replay, probes = replayed(rows, features, items)
+    found = probes.features[probes.starts[-2] : probes.starts[-1]]
+    return {name: found[:, i].tolist() for i, name in enumerate(replay.definitions.names)}
+
+
+def outcomes_of(decisions: Sequence[Row], happened: dict[tuple[str, str], float]) -> pa.Table:
+    """gold.decision_outcomes of the decisions: the label of what happened, 0 of everything else."""
+    rows = [
+        {
+            "decision_id": d["decision_id"],
+            "item_id": item,
+            "label": happened.get((d["decision_id"], item), 0.0),
+        }
+        for d in decisions
+        for item in dict.fromkeys(d["items"])
+    ]
+    return table(DECISION_OUTCOMES, rows)
