@@ -12,6 +12,7 @@ not further from 1 % than the champion's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -73,7 +74,7 @@ def judge_by_own_figures(
     """The verdict where the champion cannot score the challenger's rows: both runs' own gains over the
     outcome rate."""
     ours, theirs = challenger.get(GAIN, float("nan")), champion.get(GAIN, float("nan"))
-    accepted = bool(ours - theirs > gate.min_gain) or (np.isnan(theirs) and not np.isnan(ours))
+    accepted = ours - theirs > gate.min_gain or (math.isnan(theirs) and not math.isnan(ours))
     reason = (
         "the champion was trained on other features and cannot score these rows: "
         f"the gain over the outcome rate, {ours:+.4f} against {theirs:+.4f}, each on its own test part, "

@@ -3,8 +3,12 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
 
 from pipelines import settings as settings_module
+from pipelines.contracts.gold import TRAINING_ROWS
+from pipelines.features.definitions import Definitions
 from pipelines.models.ranker import Examples
 from pipelines.sections import Training
 
@@ -27,3 +31,29 @@ def some_training(**changes: object) -> Training:
     """The settings of training, small: few rounds, leaves that need little."""
     small = {"rounds": 12, "early_stopping": 4, "min_child_weight": 1.0, "l2": 1.0, "learning_rate": 0.3}
     return dataclasses.replace(settings_module.load(environ={}).training, **(small | changes))
+
+
+def training_rows(
+    spark: SparkSession, definitions: Definitions, domain: str, decisions: int, seed: int = 0
+) -> DataFrame:
+    """Rows of gold.training_rows, one decision a minute, of which features 0 and 1 say most of the label."""
+    examples = some_examples(decisions, 10, seed, width=len(definitions.names))
+    at = np.repeat(np.arange(decisions), 10)
+    rows = pd.DataFrame(
+        {
+            "domain": domain,
+            "decision_id": [f"d{i}" for i in at],
+            "item_id": [f"i{i}" for i in range(len(at))],
+            "user_id": [f"u{i % 40}" for i in at],
+            "position": np.tile(np.arange(1, 11), decisions),
+            "decided_at": pd.to_datetime(at * 60_000, unit="ms", utc=True),
+            "as_of": pd.to_datetime(at * 60_000, unit="ms", utc=True),
+            "label": examples.labels,
+            "features": list(examples.features),
+            "popularity": np.nan_to_num(examples.features[:, 1]),
+            "outcome_rate": np.nan_to_num(examples.features[:, 1]),
+            "earlier_events": np.minimum(at // 40, 5),
+            "definitions_hash": definitions.hash,
+        }
+    )
+    return TRAINING_ROWS.conform(spark.createDataFrame(rows))

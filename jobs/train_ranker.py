@@ -1,0 +1,35 @@
+"""Train the domain's ranker on gold.training_rows and register it as a challenger."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from pipelines.clock import now_ms
+from pipelines.contracts.gold import TRAINING_ROWS
+from pipelines.features.definitions import compile_definitions
+from pipelines.io import delta
+from pipelines.launch import batch_job
+from pipelines.models.registry import Registry, git_revision
+from pipelines.models.training import Origin, pack_ranker, train_ranker
+from pipelines.settings import Settings
+
+
+def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
+    """Print the model's name and version on the last line."""
+    definitions = compile_definitions(args.domain)
+    version = delta.version(spark, settings, TRAINING_ROWS)
+    rows = delta.read(spark, settings, TRAINING_ROWS, version).where(F.col("domain") == args.domain.name)
+    found = train_ranker(rows, definitions, settings.training)
+    origin = Origin({TRAINING_ROWS.name: version}, git_revision(settings.root), now_ms())
+    with tempfile.TemporaryDirectory() as folder:
+        sealed = Path(folder) / "package"
+        training = pack_ranker(found, args.domain, definitions, settings.training, sealed, origin)
+        print(training.name, Registry(settings.tracking_uri).register(training))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(batch_job("train_ranker", __doc__, run))

@@ -1,0 +1,134 @@
+"""Training, gate and promotion as their jobs do them, on a real MLflow and a real lake."""
+
+import argparse
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import functions as F
+
+from jobs import gate, promote, train_outliers, train_ranker
+from pipelines import settings as settings_module
+from pipelines.anomalies.behaviour import NAMES
+from pipelines.contracts.gold import BEHAVIOUR_VECTORS, TRAINING_ROWS
+from pipelines.contracts.ops import GATE_RECORDS
+from pipelines.domain import load_domain
+from pipelines.errors import ModelError
+from pipelines.features.definitions import compile_definitions
+from pipelines.io import delta
+from pipelines.models.contest import subject
+from pipelines.models.registry import Registry
+from tests.models.builders import training_rows
+
+QUICK = {"rounds": 6, "min_child_weight": 1.0, "l2": 1.0, "learning_rate": 0.3, "early_stopping": 3}
+
+
+@pytest.fixture
+def house(tmp_path, mlflow_server):
+    """Settings of an installation whose models live in the suite's MLflow."""
+    overrides = {
+        "paths": {"state": str(tmp_path)},
+        "mlflow": {"tracking_uri": mlflow_server.uri},
+        "training": QUICK,
+    }
+    return settings_module.load(environ={}, overrides=overrides)
+
+
+def a_domain(house, tmp_path, name):
+    """The shop under another name, in a file of its own."""
+    text = (
+        (house.root / "conf" / "domains" / "shop.yml").read_text().replace("name: shop", f"name: {name}", 1)
+    )
+    path = tmp_path / f"{name}.yml"
+    path.write_text(text)
+    return path, load_domain(str(path), house)
+
+
+def run(job, house, spark, **args):
+    return job.run(house, spark, argparse.Namespace(**({"version": None, "force": False} | args)))
+
+
+def test_a_ranker_from_rows_to_champion(house, spark, tmp_path, capsys):
+    path, domain = a_domain(house, tmp_path, "firstshop")
+    definitions = compile_definitions(domain)
+    registry, model = Registry(house.tracking_uri), f"{path}-ranker"
+    delta.append(training_rows(spark, definitions, domain.name, decisions=120), TRAINING_ROWS, house)
+
+    assert run(train_ranker, house, spark, domain=domain) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "firstshop-ranker 1"
+    assert run(promote, house, spark, model=model) == 99, "no verdict yet"
+    assert run(gate, house, spark, model=model) == 0
+    assert run(promote, house, spark, model=model) == 0
+    assert registry.current("firstshop-ranker") == "1"
+    assert run(gate, house, spark, model=model) == 0, "the champion itself stays accepted"
+
+    assert run(train_ranker, house, spark, domain=domain) == 0
+    assert run(gate, house, spark, model=model) == 99, "the same model again is not better"
+    assert run(promote, house, spark, model=model) == 99
+    assert registry.current("firstshop-ranker") == "1"
+    told = capsys.readouterr().out
+    assert "firstshop-ranker 2 refused: ndcg_at_10" in told
+    assert "firstshop-ranker 2 is not promoted: ndcg_at_10" in told
+    assert run(promote, house, spark, model=model, force=True) == 0
+    assert registry.current("firstshop-ranker") == "2"
+
+    records = delta.read(spark, house, GATE_RECORDS).orderBy("decided_at").collect()
+    assert [(r["challenger"], r["champion"], r["accepted"]) for r in records] == [
+        ("1", None, True),
+        ("1", "1", True),
+        ("2", "1", False),
+    ]
+    assert records[2]["figures"]["gain"] == 0.0
+    tags = registry.version("firstshop-ranker", "2").tags
+    assert (tags["gate"], tags["stage"]) == ("refused", "champion")
+    assert registry.parameters(registry.latest("firstshop-ranker"))["delta_version.gold.training_rows"] == "1"
+
+
+def test_a_champion_of_other_features_meets_by_its_own_figures(house, spark, tmp_path, capsys):
+    path, domain = a_domain(house, tmp_path, "changingshop")
+    delta.append(training_rows(spark, compile_definitions(domain), domain.name, 120), TRAINING_ROWS, house)
+    run(train_ranker, house, spark, domain=domain)
+    run(promote, house, spark, model=f"{path}-ranker", force=True)
+    path.write_text(
+        path.read_text().replace(
+            "features:\n", "features:\n  - {name: one_more, kind: attribute, of: price}\n", 1
+        )
+    )
+    changed = load_domain(str(path), house)
+    assert compile_definitions(changed).hash != compile_definitions(domain).hash
+    rows = training_rows(spark, compile_definitions(changed), changed.name, 120)
+    delta.replace(rows, TRAINING_ROWS, house, f"domain = '{changed.name}'")
+    run(train_ranker, house, spark, domain=changed)
+    assert run(gate, house, spark, model=f"{path}-ranker") in (0, 99)
+    assert "trained on other features and cannot score these rows" in capsys.readouterr().out
+
+
+def test_an_outlier_model_from_vectors_to_champion(house, spark, tmp_path, capsys):
+    path, domain = a_domain(house, tmp_path, "watchedshop")
+    n = 400
+    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    vectors = pd.DataFrame(
+        {
+            "entity": "user",
+            "entity_id": [f"u{i % 7}" for i in range(n)],
+            "window_start": [start + datetime.timedelta(minutes=5 * i) for i in range(n)],
+            "vector": list(np.random.default_rng(0).gamma(2.0, 5.0, (n, len(NAMES)))),
+            "revision": 1,
+        }
+    )
+    rows = spark.createDataFrame(vectors).withColumn("day", F.to_date("window_start"))
+    delta.append(rows, BEHAVIOUR_VECTORS, house)
+    assert run(train_outliers, house, spark, domain=domain) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "watchedshop-outliers 1"
+    assert run(gate, house, spark, model=f"{path}-outliers") == 0
+    assert run(promote, house, spark, model=f"{path}-outliers") == 0
+    assert Registry(house.tracking_uri).current("watchedshop-outliers") == "1"
+    assert run(train_outliers, house, spark, domain=domain) == 0
+    assert run(gate, house, spark, model=f"{path}-outliers") == 0, "as good as the champion, and newer"
+
+
+@pytest.mark.parametrize("model", ["shop", "shop-tuner", "-ranker"])
+def test_a_name_that_is_no_model_is_refused(house, model):
+    with pytest.raises(ModelError, match="names are <domain>-ranker and <domain>-outliers"):
+        subject(model, house)
