@@ -12,6 +12,11 @@ from pipelines.settings import Settings
 from pipelines.stack import local, processes
 
 
+def pytest_sessionstart() -> None:
+    """Make SIGTERM end the suite as Ctrl-C does: what the fixtures started is stopped."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def silent(part: str, text: str, keep: bool) -> None:
     """Takes what the stack tells, and says nothing."""
 
