@@ -16,6 +16,9 @@ from pipelines.features.lookups import Lookups
 from pipelines.features.program import Floats, Ints
 from pipelines.features.rows import Rows
 
+ITEM_COLUMNS = ("item_id", "valid_from", "numbers", "categories", "tags")
+"""What is read of silver.items."""
+
 
 @dataclass
 class _Values:

@@ -12,21 +12,9 @@ from pipelines.features.columns import as_ints, as_ms, lists, whole
 from pipelines.features.hashing import hash_texts
 from pipelines.features.program import DECISION_CODE, Ints
 
-EVENT_COLUMNS = (
-    "event_id",
-    "event_time",
-    "event_type",
-    "user_id",
-    "item_id",
-    "topic",
-    "partition",
-    "offset",
-    "arrived_at",
-)
-DECISION_COLUMNS = (
-    *("decision_id", "event_time", "as_of", "user_id", "items"),
-    *("topic", "partition", "offset", "arrived_at"),
-)
+ARRIVAL = ("topic", "partition", "offset", "arrived_at")
+EVENT_COLUMNS = ("event_id", "event_time", "event_type", "user_id", "item_id", *ARRIVAL)
+DECISION_COLUMNS = ("decision_id", "event_time", "as_of", "user_id", "items", *ARRIVAL)
 """What is read of silver.events and silver.decisions."""
 
 

@@ -18,6 +18,9 @@ from pipelines.features.history import in_arrival_order
 from pipelines.features.replay import Probes, Replay
 from pipelines.models.ranker import Examples
 
+OUTCOME_COLUMNS = ("decision_id", "item_id", "label")
+"""What is read of gold.decision_outcomes."""
+
 
 def training_rows(
     domain: str,
