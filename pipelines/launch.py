@@ -15,6 +15,7 @@ from pyspark.sql.streaming import StreamingQuery
 from pipelines import settings as settings_module
 from pipelines.domain import load_domain
 from pipelines.errors import LakePulseError
+from pipelines.io.late import LateQuery
 from pipelines.session import spark_session
 from pipelines.settings import Settings
 from pipelines.stack.part import tell_ready
@@ -23,7 +24,8 @@ log = logging.getLogger("lakepulse")
 INTERRUPTED = 130
 
 Batch = Callable[[Settings, SparkSession, argparse.Namespace], int | None]
-Stream = Callable[[Settings, SparkSession, argparse.Namespace], Sequence[StreamingQuery]]
+Query = StreamingQuery | LateQuery
+Stream = Callable[[Settings, SparkSession, argparse.Namespace], Sequence[Query]]
 Arguments = Callable[[argparse.ArgumentParser], None]
 
 
@@ -80,7 +82,7 @@ def _job(name: str, description: str | None, run: Batch, arguments: Arguments | 
         return INTERRUPTED
 
 
-def _await(queries: Sequence[StreamingQuery]) -> int:
+def _await(queries: Sequence[Query]) -> int:
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())

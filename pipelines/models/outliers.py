@@ -127,16 +127,15 @@ class OutlierModel:
         return _tail(self.scores, self.score(vectors))
 
     def explain(self, vectors: NDArray[np.float64], k: int = 3) -> list[list[str]]:
-        """Of each vector up to `k` names of the features that make it unusual, the most unusual first.
+        """Of each vector the `k` features that are the least usual, the most unusual first.
 
         A feature is as unusual as few training vectors had a value as rare as this one; among equally rare
-        ones the further from the middle comes first. Features that are no rarer than in every second vector
-        are left out.
+        ones the further from the middle comes first.
         """
         plain = self._plain(vectors)
         shares = np.take_along_axis(self.rarity, self._places(plain), axis=0)
         order = np.lexsort((-np.abs(plain), shares), axis=1)[:, :k]
-        return [[self.names[j] for j in row if shares[i, j] < 0.5] for i, row in enumerate(order)]
+        return [[self.names[j] for j in row] for row in order]
 
     def frozen(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Everything of the model as number arrays and as JSON values, for `from_frozen`."""

@@ -1,0 +1,96 @@
+"""The versions in charge, as a process that scores sees them: asked before each micro-batch, kept when nobody
+answers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from pipelines.errors import ModelError, RegistryError
+from pipelines.models import package
+from pipelines.models.registry import Registry
+from pipelines.models.scoring import Champion
+
+log = logging.getLogger("lakepulse")
+POINTER = "champion"
+
+
+class Champions:
+    """The champions of a domain's ranker and outlier model.
+
+    A version is taken once it is downloaded and verified, and remembered on disk: it stays in charge while
+    MLflow is down, also over a restart, and while a newer one cannot be loaded.
+    """
+
+    def __init__(self, registry: Registry, cache: Path, domain: str, definitions_hash: str) -> None:
+        self._registry = registry
+        self._cache = cache
+        self._definitions_hash = definitions_hash
+        self._names = (f"{domain}-ranker", f"{domain}-outliers")
+        self._taken: dict[str, Champion] = {}
+        self._refused: dict[str, str] = {}
+        self._told: list[str] = []
+
+    def are_there(self) -> bool:
+        """Whether both models have a champion that can be used; says which one is missing when that
+        changes."""
+        missing = self._missing()
+        if missing and missing != self._told:
+            log.info(
+                "nothing is scored before there is a champion of %s: train it and promote it",
+                " and ".join(missing),
+            )
+        self._told = missing
+        return not missing
+
+    def now(self) -> tuple[Champion, Champion]:
+        """The ranker and the outlier model in charge now. Raises ModelError while one of them has never been
+        there."""
+        missing = self._missing()
+        if missing:
+            raise ModelError(f"there is no champion of {' and '.join(missing)}: train it and promote it")
+        ranker, outliers = (self._taken[name] for name in self._names)
+        return ranker, outliers
+
+    def _missing(self) -> list[str]:
+        for name in self._names:
+            self._refresh(name)
+        return [name for name in self._names if name not in self._taken]
+
+    def _refresh(self, name: str) -> None:
+        try:
+            version = self._registry.current(name)
+        except RegistryError as problem:
+            version = self._remembered(name)
+            log.warning("%s stays at version %s: %s", name, version, problem)
+        held = self._taken.get(name)
+        if version is None or (held and held.version == version) or self._refused.get(name) == version:
+            return
+        try:
+            self._take(Champion(name, version, self._registry.uri, str(self._cache)))
+        except RegistryError as problem:
+            log.warning("version %s of %s cannot be downloaded now: %s", version, name, problem)
+        except ModelError as problem:
+            self._refused[name] = version
+            log.error(
+                "version %s of %s is not used, %s stays: %s", version, name, held and held.version, problem
+            )
+
+    def _take(self, champion: Champion) -> None:
+        folder = champion.folder()
+        if champion.name == self._names[0]:
+            package.load_ranker(folder, self._definitions_hash)
+        else:
+            package.load_outliers(folder)
+        self._taken[champion.name] = champion
+        self._pointer(champion.name).write_text(champion.version)
+        log.info("%s: version %s scores from now on", champion.name, champion.version)
+
+    def _remembered(self, name: str) -> str | None:
+        if name in self._taken:
+            return self._taken[name].version
+        pointer = self._pointer(name)
+        return pointer.read_text().strip() if pointer.is_file() else None
+
+    def _pointer(self, name: str) -> Path:
+        return self._cache / name / POINTER

@@ -1,0 +1,175 @@
+"""Both models over a micro-batch in one pass: rows of decisions get scores and ranks, rows of vectors how
+unusual they are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from pipelines.contracts.gold import OUTLIERS, SCORES
+from pipelines.contracts.scoring import SCORED
+from pipelines.errors import ModelError
+from pipelines.models import package
+from pipelines.models.outliers import OutlierModel
+from pipelines.models.package import Ranker
+
+TOP_FEATURES = 3
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A version that is in charge, and the folder of its package: `<cache>/<name>/<version>`, the same on
+    every machine."""
+
+    name: str
+    version: str
+    tracking_uri: str
+    cache: str
+
+    def folder(self) -> Path:
+        """The package's folder; a machine that has not got it downloads it first."""
+        folder = Path(self.cache) / self.name / self.version
+        if not (folder / package.MANIFEST).is_file():
+            from pipelines.models.registry import (
+                Registry,
+            )  # heavy, and only a machine without the package needs it
+
+            folder = Registry(self.tracking_uri).fetch(self.name, self.version, Path(self.cache))
+        return folder
+
+
+@functools.lru_cache(maxsize=4)
+def _ranker(champion: Champion) -> Ranker:
+    return package.load_ranker(champion.folder())
+
+
+@functools.lru_cache(maxsize=4)
+def _outliers(champion: Champion) -> OutlierModel:
+    return package.load_outliers(champion.folder())
+
+
+def scored(rows: DataFrame, ranker: Champion, outliers: Champion) -> DataFrame:
+    """Rows of contracts.scoring.TO_SCORE as rows of SCORED. Every process loads and verifies a version
+    once."""
+    return rows.mapInArrow(_scorer(ranker, outliers), SCORED)
+
+
+def _scorer(
+    ranker: Champion, outliers: Champion
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        schema = to_arrow_schema(SCORED, timezone="UTC")
+        for rows in batches:
+            columns = {name: rows[name] for name in schema.names if name in rows.schema.names}
+            columns |= _decisions_scored(rows, _ranker(ranker)) | _vectors_scored(rows, _outliers(outliers))
+            arrays = [columns[field.name].cast(field.type) for field in schema]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return run
+
+
+def with_scores(rows: DataFrame, ranker: Champion) -> DataFrame:
+    """`rows` with a column `score` in place of `features`, the list of one row's features: for backfills and
+    comparisons."""
+    kept = [name for name in rows.columns if name != "features"]
+    schema = rows.select(*kept, F.lit(0.0).cast("float").alias("score")).schema
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            scores = pa.array(score_column(batch["features"], _ranker(ranker)))
+            yield pa.RecordBatch.from_arrays([*(batch[name] for name in kept), scores], [*kept, "score"])
+
+    return rows.mapInArrow(run, schema)
+
+
+def score_column(features: pa.ListArray, ranker: Ranker) -> NDArray[np.float32]:
+    """Scores of a column of feature lists, without a copy: each list holds the features of one row or of
+    several.
+
+    Raises ModelError when a list is no multiple of the ranker's width or holds a null.
+    """
+    flat = features.flatten()
+    if flat.null_count or len(flat) % len(ranker.names):
+        raise ModelError(
+            f"{len(flat)} feature values ({flat.null_count} null) do not make rows of {len(ranker.names)}: "
+            "give every feature of every row, NaN where it is unknown"
+        )
+    return ranker.score(flat.to_numpy(zero_copy_only=True).reshape(-1, len(ranker.names)))
+
+
+def _decisions_scored(rows: pa.RecordBatch, ranker: Ranker) -> dict[str, pa.Array]:
+    items, positions = rows["items"], rows["positions"]
+    sizes = items.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    scores = score_column(rows["features"], ranker)
+    if len(scores) != sizes.sum():
+        raise ModelError(f"{sizes.sum()} items came with the features of {len(scores)}")
+    decisions = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.lexsort((positions.flatten().to_numpy(zero_copy_only=False), -scores, decisions))
+    starts = np.append(0, np.cumsum(sizes)).astype(np.int32)
+    ranks = np.empty(len(scores), np.int32)
+    ranks[order] = np.arange(len(scores)) - np.repeat(starts[:-1], sizes) + 1
+    offsets = pa.array(starts)
+    lists = (
+        pa.ListArray.from_arrays(offsets, pa.array(values), mask=items.is_null())
+        for values in (scores, ranks)
+    )
+    return dict(zip(("scores", "ranks"), lists, strict=True))
+
+
+def _vectors_scored(rows: pa.RecordBatch, outliers: OutlierModel) -> dict[str, pa.Array]:
+    lists = rows["vector"]
+    known = lists.is_valid().to_numpy(zero_copy_only=False)
+    width = len(outliers.names)
+    sizes = lists.value_lengths().drop_null().to_numpy(zero_copy_only=False)
+    if (sizes != width).any():
+        raise ModelError(
+            f"a behaviour vector has {sizes[sizes != width][0]} values, the outlier model needs {width}"
+        )
+    vectors = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    scores = outliers.score(vectors)
+    place = np.where(known, np.cumsum(known) - 1, -1)
+    spread = pa.array(place, mask=~known)
+    reasons = pa.array(outliers.explain(vectors, TOP_FEATURES), pa.list_(pa.string()))
+    made = {"outlier_score": scores, "outlier_rank": outliers.rank(scores), "top_features": reasons}
+    return {name: pa.array(values).take(spread) for name, values in made.items()}
+
+
+def score_rows(rows: DataFrame, ranker: Champion) -> DataFrame:
+    """Rows of SCORED as rows of gold.scores: one for each item of each decision."""
+    zipped = F.explode(F.arrays_zip("items", "positions", "scores", "ranks")).alias("of")
+    each = rows.where("items IS NOT NULL").select("decision_id", "user_id", "decided_at", zipped)
+    named = each.select(
+        "decision_id",
+        F.col("of.items").alias("item_id"),
+        "user_id",
+        "decided_at",
+        F.to_date("decided_at").alias("day"),
+        F.col("of.positions").alias("position"),
+        F.col("of.scores").alias("score"),
+        F.col("of.ranks").alias("rank"),
+        F.lit(ranker.name).alias("model_name"),
+        F.lit(ranker.version).alias("model_version"),
+    )
+    return SCORES.conform(named)
+
+
+def outlier_rows(rows: DataFrame, outliers: Champion) -> DataFrame:
+    """Rows of SCORED as rows of gold.outliers: one for each behaviour vector."""
+    named = rows.where("vector IS NOT NULL").select(
+        *("entity", "entity_id", "window_start", "vector", "top_features", "revision"),
+        F.to_date("window_start").alias("day"),
+        F.col("outlier_score").alias("score"),
+        F.col("outlier_rank").alias("rank"),
+        F.lit(outliers.name).alias("model_name"),
+        F.lit(outliers.version).alias("model_version"),
+    )
+    return OUTLIERS.conform(named)
