@@ -20,6 +20,7 @@ from pipelines.settings import Settings
 
 AttributeKind = Literal["number", "category", "text", "tags", "vector"]
 RecordKind = Literal["interaction", "decision", "item"]
+REVENUE = "revenue"
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,8 +80,8 @@ class Metric(_Strict, frozen=True):
     given.
 
     `count`: an event type, `any` (every interaction), `decision`, or `shown` (items in decisions' lists).
-    `distinct`: a field. `sum`: a number field, over the event types `of`. `ratio`: names of two count
-    metrics, numerator first.
+    `distinct`: a field. `sum`: a number field, or `revenue` (price times quantity), over the event types
+    `of`. `ratio`: names of two count metrics, numerator first.
     """
 
     name: str
@@ -290,9 +291,12 @@ def _check_metrics(domain: Domain) -> None:
                 raise domain.error(
                     f"{path}.of", f"unknown event type '{part}'{nearest(part, list(domain.event_types))}"
                 )
-        named = metric.distinct or metric.sum
-        if named is not None and named not in RECORDS["interaction"]:
-            raise domain.error(path, _unknown_field(named, "interaction"))
+        if metric.distinct is not None and metric.distinct not in RECORDS["interaction"]:
+            raise domain.error(f"{path}.distinct", _unknown_field(metric.distinct, "interaction"))
+        sums = [REVENUE, *(n for n, f in RECORDS["interaction"].items() if f.kind in ("integer", "number"))]
+        if metric.sum is not None and metric.sum not in sums:
+            hint = nearest(metric.sum, sums)
+            raise domain.error(f"{path}.sum", f"'{metric.sum}' is not a number of an interaction{hint}")
     categories = ["source", *(n for n, a in domain.attributes.items() if a.kind in ("category", "tags"))]
     for index, segment in enumerate(domain.segments):
         if segment not in categories:

@@ -26,6 +26,10 @@ LANDED = columns(
     ingested_at=TIME,
     ingest_date=DAY,
 )
+
+UNREADABLE = "unreadable"
+"""Header of a row that stands for a file which could not be read; its value is the reason."""
+
 COORDINATES = ("topic", "partition", "offset")
 
 INTERACTIONS = Table("bronze.interactions", LANDED, COORDINATES, ("ingest_date",), "timestamp")

@@ -1,5 +1,7 @@
 """Short names for Spark types, so that a contract reads as a list of columns."""
 
+import pyarrow as pa
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -35,3 +37,8 @@ def columns(**types: DataType) -> StructType:
     """A schema with these columns in this order, all nullable: Delta is told what must be there by rules, not
     by nullability."""
     return StructType([StructField(name, kind, True) for name, kind in types.items()])
+
+
+def arrow_schema(schema: StructType) -> pa.Schema:
+    """The schema as Arrow has it: what Spark, Delta and the functions on Arrow columns exchange."""
+    return to_arrow_schema(schema, timezone="UTC", error_on_duplicated_field_names_in_struct=True)

@@ -96,13 +96,17 @@ def latest(spark: SparkSession, settings: Settings, table: Table) -> DataFrame:
     return table.latest(read(spark, settings, table))
 
 
-def stream(spark: SparkSession, settings: Settings, table: Table) -> DataFrame:
-    """Rows appended to the table, as they are appended; compaction and deletions are not rows."""
+def stream(spark: SparkSession, settings: Settings, table: Table, most_bytes: int | None = None) -> DataFrame:
+    """Rows appended to the table, as they are appended; compaction and deletions are not rows.
+
+    A micro-batch takes files of about `most_bytes` at most, where that is given, and one file at least.
+    """
     ensure(spark, settings, table)
     reader = spark.readStream.format("delta").option("skipChangeCommits", "true")
-    return reader.option("maxFilesPerTrigger", settings.streams.max_files_per_trigger).load(
-        path(settings, table)
-    )
+    reader = reader.option("maxFilesPerTrigger", settings.streams.max_files_per_trigger)
+    if most_bytes is not None:
+        reader = reader.option("maxBytesPerTrigger", f"{most_bytes}b")
+    return reader.load(path(settings, table))
 
 
 def version(spark: SparkSession, settings: Settings, table: Table) -> int:
@@ -129,6 +133,20 @@ def append_once(rows: DataFrame, table: Table, settings: Settings, batch: Batch)
     if batch.is_small and is_local(path(settings, table)):
         return append_arrow(rows.toArrow(), table, settings, batch.mark)
     return _append_with_spark(rows, table, settings, batch.mark)
+
+
+def append_rows_once(
+    rows: pa.Table, table: Table, settings: Settings, batch: Batch, spark: SparkSession
+) -> int:
+    """As `append_once`, for rows that are already in this process and have the contract's columns."""
+    ensure(spark, settings, table)
+    if batch.is_first and _has_written(spark, settings, table, batch):
+        return 0
+    if is_local(path(settings, table)):
+        return append_arrow(rows, table, settings, batch.mark)
+    if rows.num_rows == 0:
+        return 0
+    return _append_with_spark(spark.createDataFrame(rows, table.schema), table, settings, batch.mark)
 
 
 def append_arrow(rows: pa.Table, table: Table, settings: Settings, mark: str) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.contracts import bronze
 from pipelines.contracts.bronze import FILE, FILE_ROW
 from pipelines.io.checkpoints import is_local, local_path
 from pipelines.io.files import UNREADABLE, open_bytes, read_values
@@ -70,7 +71,7 @@ def _batch(
     topic: str, rows: list[tuple[int, bytes, str | None]], changed: datetime.datetime
 ) -> pa.RecordBatch:
     headers = [
-        None if reason is None else [{"key": "unreadable", "value": reason.encode()}] for _, _, reason in rows
+        None if reason is None else [{"key": bronze.UNREADABLE, "value": reason.encode()}] for _, _, reason in rows
     ]
     return pa.RecordBatch.from_pydict(
         {

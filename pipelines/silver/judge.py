@@ -31,10 +31,12 @@ class Judged:
     """The judgement of one message. Good: `kind`, and `fields` by our names, times in milliseconds. Otherwise
     only `reasons`.
 
-    `properties` among the fields holds what no mapping reads; `others` names these fields as the source does.
+    `record` is the position of its record in the domain. `properties` among the fields holds what no mapping
+    reads; `others` names these fields as the source does.
     """
 
     kind: RecordKind | None = None
+    record: int | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -117,22 +119,29 @@ def rules_of(domain: Domain, kind: RecordKind) -> list[Rule]:
     ]
 
 
+def constants_of(domain: Domain, index: int) -> dict[str, Any]:
+    """The values that a record's fields have where a message has none. Raises DomainError for one of a wrong kind."""
+    record = domain.records[index]
+    constants: dict[str, Any] = {"schema_version": 1} if "schema_version" in RECORDS[record.kind] else {}
+    for name, text in record.constants.items():
+        try:
+            constants[name] = of_field(RECORDS[record.kind][name], text, domain.time_unit)
+        except Unfit as problem:
+            raise domain.error(f"records[{index}].constants.{name}", problem.sentence(name)) from None
+    return constants
+
+
 class _Mapping:
     """One record of the domain, compiled: where its fields are, and by which rules it is judged."""
 
     def __init__(self, domain: Domain, index: int) -> None:
         record = domain.records[index]
         contract = RECORDS[record.kind]
-        self.kind, self.unit = record.kind, domain.time_unit
+        self.kind, self.index, self.unit = record.kind, index, domain.time_unit
         self.fields: list[tuple[str, Field, Getter]] = [
             (name, contract[name], compile_path(path)) for name, path in record.fields.items()
         ]
-        self.constants: dict[str, Any] = {"schema_version": 1}
-        for name, text in record.constants.items():
-            try:
-                self.constants[name] = of_field(contract[name], text, domain.time_unit)
-            except Unfit as problem:
-                raise domain.error(f"records[{index}].constants.{name}", problem.sentence(name)) from None
+        self.constants = constants_of(domain, index)
         self.rules = rules_of(domain, record.kind)
         self.known = {root(path) for path in paths_of(record)}
         self.attributes = _Attributes(domain, record) if record.kind == "item" else None
@@ -148,23 +157,21 @@ class _Mapping:
         reasons += [reason for rule in self.rules if (reason := rule(case))]
         if reasons:
             return Judged(reasons=tuple(reasons))
-        return Judged(self.kind, case.fields | {"properties": kept}, others=tuple(others))
+        return Judged(self.kind, self.index, case.fields | {"properties": kept}, others=tuple(others))
 
     def _read_fields(self, record: dict[str, Any], case: Case) -> Iterator[str]:
         for name, declared, get in self.fields:
             value = get(record)
             if value is None:
                 continue
+            if value == "":
+                case.empty.add(name)
+                continue
             try:
-                typed = of_field(declared, value, self.unit)
+                case.fields[name] = of_field(declared, value, self.unit)
             except Unfit as problem:
                 case.unreadable.add(name)
                 yield problem.sentence(name)
-                continue
-            if typed == "":
-                case.empty.add(name)
-            else:
-                case.fields[name] = typed
 
 
 class _Attributes:
