@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.models.training import train_ranker
     from pipelines.session import spark_session
 
-    settings = settings_module.load(args.profile)
+    settings = settings_module.load(args.profile, overrides={"spark": {"log_level": "ERROR"}})
     domain = load_domain(args.domain, settings)
     definitions = compile_definitions(domain)
     training = settings.training
