@@ -7,7 +7,7 @@ from functools import partial
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.io import delta
-from pipelines.io.late import LateQuery
+from pipelines.late import LateQuery
 from pipelines.launch import stream_job
 from pipelines.models.batches import SOURCES, Scorer, arrivals
 from pipelines.models.carried import Silver

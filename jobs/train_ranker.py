@@ -12,7 +12,8 @@ from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.features.definitions import compile_definitions
 from pipelines.io import delta
 from pipelines.launch import batch_job
-from pipelines.models.registry import Registry, git_revision
+from pipelines.models.registry import Registry
+from pipelines.models.revision import git_revision
 from pipelines.models.training import Origin, pack_ranker, train_ranker
 from pipelines.settings import Settings
 

@@ -15,7 +15,7 @@ from pyspark.sql.streaming import StreamingQuery
 from pipelines import settings as settings_module
 from pipelines.domain import load_domain
 from pipelines.errors import LakePulseError
-from pipelines.io.late import LateQuery
+from pipelines.late import LateQuery
 from pipelines.session import spark_session
 from pipelines.settings import Settings
 from pipelines.stack.part import tell_ready

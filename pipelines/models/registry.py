@@ -11,7 +11,6 @@ import contextlib
 import importlib.metadata
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,7 +56,7 @@ class Training:
     example: pd.DataFrame
     parameters: Mapping[str, Any]
     figures: Mapping[str, float]
-    read: Mapping[str, int]
+    versions_read: Mapping[str, int]
     revision: str
     finished_at_ms: int
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -89,23 +88,6 @@ def fail_fast() -> None:
     os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "5"
 
 
-def git_revision(root: Path) -> str:
-    """The commit that the project stands at, with `+changes` where files differ from it; `unknown` outside of
-    git."""
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():
-        return "unknown"
-    commit = subprocess.run([git, "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    changed = subprocess.run(
-        [git, "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False
-    )
-    return (
-        commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
-        if commit.returncode == 0
-        else "unknown"
-    )
-
-
 class Registry:
     """The models of one MLflow server or store. Every method raises RegistryError when it does not answer."""
 
@@ -131,7 +113,10 @@ class Registry:
         metrics = [Metric(name, float(value), at, 0) for name, value in training.figures.items()]
         for curve, values in training.curves.items():
             metrics += [Metric(curve, float(value), at, step) for step, value in enumerate(values, 1)]
-        facts = {**training.parameters, **{f"delta_version.{t}": v for t, v in training.read.items()}}
+        facts = {
+            **training.parameters,
+            **{f"delta_version.{t}": v for t, v in training.versions_read.items()},
+        }
         params = [
             Param(name, str(value)) for name, value in {**facts, "git_revision": training.revision}.items()
         ]

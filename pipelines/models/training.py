@@ -38,7 +38,7 @@ class Origin:
     """What a training came from: versions of the Delta tables it read, the git revision, and when it
     ended."""
 
-    read: Mapping[str, int]
+    versions_read: Mapping[str, int]
     revision: str
     finished_at_ms: int
 
@@ -100,7 +100,7 @@ def pack_ranker(
         example=pd.DataFrame(found.test.features[:EXAMPLE], columns=definitions.names),
         parameters=asdict(training) | {"trained_by": found.trained_by, "definitions_hash": definitions.hash},
         figures=figures_of(found.evaluation) | {"rounds": float(found.trained.rounds)},
-        read=origin.read,
+        versions_read=origin.versions_read,
         revision=origin.revision,
         finished_at_ms=origin.finished_at_ms,
         curves={f"curve/{part}": values for part, values in found.trained.curves.items()},
@@ -189,7 +189,7 @@ def pack_outliers(
             "newest": float(len(found.newest)),
             "newest_among_rarest_percent": rare_share(found.model, found.newest),
         },
-        read=origin.read,
+        versions_read=origin.versions_read,
         revision=origin.revision,
         finished_at_ms=origin.finished_at_ms,
         pictures={"scores.png": plots.score_histogram(found.model.score(found.newest))},

@@ -12,7 +12,8 @@ import pytest
 from pipelines.errors import ModelError, RegistryError
 from pipelines.models import package, ranker
 from pipelines.models.outliers import OutlierModel
-from pipelines.models.registry import Registry, Training, git_revision
+from pipelines.models.registry import Registry, Training
+from pipelines.models.revision import git_revision
 from tests.models.builders import NAMES, some_examples, some_training
 
 EXAMPLES = some_examples(60)
@@ -36,7 +37,7 @@ def a_training(folder, name, **changes):
         "example": pd.DataFrame(EXAMPLES.features[:4], columns=NAMES),
         "parameters": {"depth": 6},
         "figures": {"ndcg_at_10": 0.6, "click_rate.ndcg_at_10": 0.5},
-        "read": {"gold.training_rows": 3},
+        "versions_read": {"gold.training_rows": 3},
         "revision": "deadbeef",
         "finished_at_ms": 1_700_000_000_000,
         "curves": TRAINED.curves,

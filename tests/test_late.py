@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from pipelines.errors import OwnershipError
-from pipelines.io.late import LateQuery
+from pipelines.late import LateQuery
 
 
 @pytest.fixture
