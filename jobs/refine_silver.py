@@ -1,7 +1,7 @@
-"""Refine bronze into silver: parse once, judge by rules, find repeats; each row is good or quarantined with reasons."""
+"""Refine bronze into silver: parse once, judge by rules, find repeats; each row is good or quarantined with
+reasons."""
 
 import argparse
-from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
@@ -9,6 +9,7 @@ from pyspark.sql.streaming import StreamingQuery
 from pipelines.clock import now_ms
 from pipelines.contracts import bronze, ops
 from pipelines.io import delta
+from pipelines.io.stored import StoredRows
 from pipelines.launch import stream_job
 from pipelines.monitoring.progress import progress
 from pipelines.settings import Settings
@@ -20,7 +21,7 @@ QUERY = "refine_silver"
 
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:
     """Start the one query that reads interactions and catalog: each table of silver has one writer."""
-    sorter = Sorter(args.domain, settings.silver, read=partial(delta.read, spark, settings))
+    sorter = Sorter(args.domain, settings.silver, StoredRows(spark, settings))
 
     def write(landed: DataFrame, batch: delta.Batch) -> int:
         done = sorter.sort(landed.toArrow(), batch.id)

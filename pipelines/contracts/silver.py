@@ -111,17 +111,3 @@ QUARANTINE = Table(
     partition_by=("quarantined_date",),
     event_time="arrived_at",
 )
-
-# What is remembered of a good row to know its repeats.
-IDENTITY = columns(number=LONG, time_ms=LONG)
-
-# Every landed row with its judgement, before it is sorted into the tables above.
-JUDGED = columns(
-    kind=TEXT,  # interaction, decision or item; null beside reasons
-    **{
-        f.name: f.dataType
-        for table in (EVENTS, DECISIONS, ITEMS, QUARANTINE)
-        for f in table.schema.fields
-        if f.name not in ("event_date", "quarantined_date", "is_late")
-    },
-)

@@ -71,7 +71,8 @@ def _batch(
     topic: str, rows: list[tuple[int, bytes, str | None]], changed: datetime.datetime
 ) -> pa.RecordBatch:
     headers = [
-        None if reason is None else [{"key": bronze.UNREADABLE, "value": reason.encode()}] for _, _, reason in rows
+        None if reason is None else [{"key": bronze.UNREADABLE, "value": reason.encode()}]
+        for _, _, reason in rows
     ]
     return pa.RecordBatch.from_pydict(
         {

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 
 def arriving(bronze: DataFrame) -> DataFrame:
-    """What silver reads of a landed row: bytes, headers, coordinates and when it arrived (its Kafka timestamp)."""
+    """What silver reads of a landed row: bytes, headers, coordinates and when it arrived (its Kafka
+    timestamp)."""
     arrived_at = F.coalesce("timestamp", "ingested_at").alias("arrived_at")
     return bronze.select("topic", "partition", "offset", "key", "value", "headers", arrived_at)

@@ -120,7 +120,8 @@ def rules_of(domain: Domain, kind: RecordKind) -> list[Rule]:
 
 
 def constants_of(domain: Domain, index: int) -> dict[str, Any]:
-    """The values that a record's fields have where a message has none. Raises DomainError for one of a wrong kind."""
+    """The values that a record's fields have where a message has none. Raises DomainError for one of a wrong
+    kind."""
     record = domain.records[index]
     constants: dict[str, Any] = {"schema_version": 1} if "schema_version" in RECORDS[record.kind] else {}
     for name, text in record.constants.items():

@@ -1,7 +1,8 @@
-"""The ids that silver holds, as numbers in this process: whether a row came before is asked of memory, not of the table.
+"""The ids that silver holds, as numbers in this process: whether a row came before is asked of memory, not of
+the table.
 
-An id is kept as 64 bits of its hash with its event time, 16 bytes a row. That two ids of a window share a hash has a chance of
-(rows in the window) / 2^64 for each row: 1 in 10^12 with 18 million rows.
+An id is kept as 64 bits of its hash with its event time, 16 bytes a row. That two ids of a window share a
+hash has a chance of (rows in the window) / 2^64 for each row: 1 in 10^12 with 18 million rows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def identities(ids: pa.ChunkedArray | pa.Array) -> Numbers:
 class KnownIds:
     """Ids with their event times (milliseconds) of the rows of one table from `horizon_ms` on.
 
-    Kept as sorted runs, each at least twice as long as the next, so that a look-up asks few and a row is merged a few times only.
+    Kept as sorted runs, each at least twice as long as the next, so that a look-up asks few and a row is
+    merged a few times only.
     """
 
     def __init__(self, horizon_ms: int = EVERYTHING) -> None:
@@ -44,7 +46,9 @@ class KnownIds:
         self._runs.append(_sorted(ids, times_ms))
         while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
             (newer, newer_times), (older, older_times) = self._runs.pop(), self._runs.pop()
-            self._runs.append(_sorted(np.concatenate([older, newer]), np.concatenate([older_times, newer_times])))
+            self._runs.append(
+                _sorted(np.concatenate([older, newer]), np.concatenate([older_times, newer_times]))
+            )
 
     def forget_before(self, horizon_ms: int) -> None:
         """Keep only rows from then on."""

@@ -1,4 +1,5 @@
-"""The quick route: records of one flat mapping, decoded straight into typed rows. What it takes, the judge finds good too.
+"""The quick route: records of one flat mapping, decoded straight into typed rows. What it takes, the judge
+finds good too.
 
 It gives no reasons: a message that it does not take goes to the judge, which says why or takes it after all.
 """
@@ -34,10 +35,13 @@ _Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 Rows = list[Any]
 Mask = npt.NDArray[np.bool_]
+Types = dict[str, tuple[Any, bool]]
+"""Source field → its type, and whether it must be there."""
 
 
 def quick_route(domain: Domain, index: int, limits: Limits) -> Quick | None:
-    """The quick route for a record of the domain; None where the mapping is nested, or where another record could match too."""
+    """The quick route for a record of the domain; None where the mapping is nested, or where another record
+    could match too."""
     record = domain.records[index]
     is_flat = all(root(path) == path for path in paths_of(record)) and record.attributes is None
     if not is_flat or record.kind == "item":
@@ -48,9 +52,10 @@ def quick_route(domain: Domain, index: int, limits: Limits) -> Quick | None:
     return Quick(domain, index, types, limits)
 
 
-def _types(domain: Domain, record: Record) -> dict[str, tuple[Any, bool]] | None:
-    """Source field → its type and whether it must be there; None when two of our fields want different types of one."""
-    types: dict[str, tuple[Any, bool]] = {path: (Literal[wanted], True) for path, wanted in record.when.items()}
+def _types(domain: Domain, record: Record) -> Types | None:
+    """Source field → its type and whether it must be there; None when two of our fields want different types
+    of one."""
+    types: Types = {path: (Literal[wanted], True) for path, wanted in record.when.items()}
     for name, path in record.fields.items():
         declared = RECORDS[record.kind][name]
         wanted = _type(domain, name, declared)
@@ -89,8 +94,9 @@ def _takes(wanted: Any, text: str) -> bool:
         return False
 
 
-def _is_ruled_out(record: Record, types: dict[str, tuple[Any, bool]]) -> bool:
-    """Whether a message of these types, and without other fields, can never be the record: one condition cannot hold."""
+def _is_ruled_out(record: Record, types: Types) -> bool:
+    """Whether a message of these types, and without other fields, can never be the record: one condition
+    cannot hold."""
     for path, wanted in record.when.items():
         if root(path) not in types:
             return True
@@ -103,10 +109,11 @@ def _is_ruled_out(record: Record, types: dict[str, tuple[Any, bool]]) -> bool:
 class Quick:
     """Decodes messages that are exactly one record of the domain, and makes columns of them.
 
-    Fields that no mapping reads are learnt from messages that the judge took (`learn`), and are then taken here too.
+    Fields that no mapping reads are learnt from messages that the judge took (`learn`), and are then taken
+    here too.
     """
 
-    def __init__(self, domain: Domain, index: int, types: dict[str, tuple[Any, bool]], limits: Limits) -> None:
+    def __init__(self, domain: Domain, index: int, types: Types, limits: Limits) -> None:
         self.kind, self.index = domain.records[index].kind, index
         self._domain, self._limits, self._types = domain, limits, types
         self._fields = domain.records[index].fields
@@ -118,8 +125,12 @@ class Quick:
     def _compile(self) -> None:
         names = [*self._types, *self._learnt]
         self._slot = {name: f"f{number}" for number, name in enumerate(names)}
-        needed = [(self._slot[n], kind) for n, (kind, is_required) in self._types.items() if is_required]
-        optional = [(self._slot[n], kind | None, None) for n, (kind, is_needed) in self._types.items() if not is_needed]
+        needed = [(self._slot[n], kind) for n, (kind, is_needed) in self._types.items() if is_needed]
+        optional = [
+            (self._slot[n], kind | None, None)
+            for n, (kind, is_needed) in self._types.items()
+            if not is_needed
+        ]
         learnt = [(self._slot[n], msgspec.Raw, None) for n in self._learnt]
         row = msgspec.defstruct(
             "Row",
@@ -138,7 +149,8 @@ class Quick:
             self._compile()
 
     def columns(self, rows: Rows, arrived_ms: npt.NDArray[np.int64]) -> tuple[dict[str, pa.Array], Mask]:
-        """Our fields of decoded messages that arrived then, as columns; and which rows are fit: the others go to the judge."""
+        """Our fields of decoded messages that arrived then, as columns; and which rows are fit: the others go
+        to the judge."""
         fit = np.ones(len(rows), dtype=bool)
         columns: dict[str, pa.Array] = {}
         for name, declared in RECORDS[self.kind].items():
@@ -163,8 +175,8 @@ class Quick:
 
     def _times(self, values: list[Any], fit: Mask) -> pa.Array:
         unit, factor = self._domain.time_unit, _MS[self._domain.time_unit]
-        moments = [v * factor if type(v) is int else None if v is None else _moment(v, unit) for v in values]
-        wrong = [at for at, (m, v) in enumerate(zip(moments, values, strict=True)) if m is None and v is not None]
+        moments = [v * factor if type(v) is int else _moment(v, unit) for v in values]
+        wrong = [at for at, moment in enumerate(moments) if moment is None and values[at] is not None]
         fit[wrong] = False
         return pa.array(moments, pa.int64())
 
@@ -201,7 +213,7 @@ class Quick:
                     fit &= ~(missing[name] & np.asarray(pc.equal(types, event_type)))
 
 
-def _moment(text: str, unit: str) -> int | None:
+def _moment(text: str | None, unit: str) -> int | None:
     found = event_time_ms(text, unit)
     return found if found is not None and FIRST_MS <= found <= LAST_MS else None
 

@@ -58,7 +58,9 @@ class Clerk:
             columns, fit = route.columns(decoded, arrived[at])
             found = _table(TABLE_OF[route.kind], columns)
             left += at[~fit].tolist()
-            sheets.append(Sheet(TABLE_OF[route.kind], at[fit], found if fit.all() else found.filter(pa.array(fit))))
+            sheets.append(
+                Sheet(TABLE_OF[route.kind], at[fit], found if fit.all() else found.filter(pa.array(fit)))
+            )
         self._quick.sort(key=lambda route: -len(taken[route][0]) if route in taken else 0)
         return sheets + self._judged(values, arrived, sorted(left))
 
@@ -110,7 +112,8 @@ class Clerk:
 
 
 def _unreadable(headers: pa.ChunkedArray) -> dict[int, str]:
-    """Position → reason of the rows that say in a header that they stand for a file which could not be read."""
+    """Position → reason of the rows that say in a header that they stand for a file which could not be
+    read."""
     if headers.null_count == len(headers):
         return {}
     return {
@@ -132,7 +135,9 @@ def _columns(table: Table, verdicts: list[Judged]) -> pa.Table:
     kind = next(kind for kind, goes_to in TABLE_OF.items() if goes_to is table)
     names = [*RECORDS[kind], "properties", *(ATTRIBUTE_COLUMN.values() if kind == "item" else ())]
     maps = {"properties", *ATTRIBUTE_COLUMN.values()}
-    columns: dict[str, list[Any]] = {name: [verdict.fields.get(name) for verdict in verdicts] for name in names}
+    columns: dict[str, list[Any]] = {
+        name: [verdict.fields.get(name) for verdict in verdicts] for name in names
+    }
     for name in maps & columns.keys():
         columns[name] = [None if given is None else list(given.items()) for given in columns[name]]
     return _table(table, columns)

@@ -1,7 +1,8 @@
-"""The sorter of a stream: landed rows in, the rows of silver's four tables out, each landed row in exactly one.
+"""The sorter of a stream: landed rows in, the rows of silver's four tables out, each landed row in exactly
+one.
 
-It remembers from batch to batch which ids came, and how far each partition had come. Silver's tables hold all of that too: a new
-sorter goes on where another one was killed, also when the checkpoint was lost.
+It remembers from batch to batch which ids came. Silver's tables hold all of that too: a new sorter goes on
+where another one was killed, also when the checkpoint was lost.
 """
 
 from __future__ import annotations
@@ -20,14 +21,22 @@ from pipelines.contracts.table import Table
 from pipelines.contracts.types import arrow_schema
 from pipelines.domain import Domain
 from pipelines.sections import Silver
-from pipelines.silver import stored
-from pipelines.silver.arrival import Arrivals, Source, arrivals
-from pipelines.silver.known import KnownIds, identities
+from pipelines.silver.known import KnownIds
 from pipelines.silver.reasons import reason_class
-from pipelines.silver.repeats import repeats
+from pipelines.silver.repeats import Arrival, repeats
 from pipelines.silver.rules import moment
 from pipelines.silver.sheets import Clerk, Sheet
-from pipelines.silver.stored import ID, Read
+from pipelines.silver.stored import (
+    ID,
+    Place,
+    Stored,
+    event_times,
+    highest_offset,
+    known_ids,
+    milliseconds,
+    places,
+    time_of,
+)
 
 GOOD = (EVENTS, DECISIONS, ITEMS)
 ROWS_AT_ONCE = 20_000  # rows that are judged together: what was learnt from some helps with the next
@@ -40,107 +49,119 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Sorted:
-    """A batch of landed rows, sorted: each table's rows, in the order in which they are written, and what was counted."""
+    """A batch of landed rows, sorted: each table's rows, in the order in which they are written, and what was
+    counted."""
 
     rows: tuple[tuple[Table, pa.Table], ...]
     counts: dict[str, int]
 
 
 class Sorter:
-    """Sorts the micro-batches of one stream, in their order. `read` gives the rows of a table of silver.
+    """Sorts the micro-batches of one stream, in their order; `stored` answers for what silver holds.
 
     Whoever cannot write what it got makes a new sorter: this one counts on its rows being in silver.
     """
 
-    def __init__(self, domain: Domain, silver: Silver, read: Read) -> None:
+    def __init__(self, domain: Domain, silver: Silver, stored: Stored) -> None:
         self._clerk = Clerk(domain, silver)
-        self._read = read
+        self._stored = stored
         self._within_ms = silver.watermark_minutes * _MINUTE_MS
         self._known: dict[str, KnownIds] = {}
-        self._newest: dict[Source, int] = {}
-        self._refined: dict[Source, int] = {}
+        self._refined_up_to = -1
 
     def sort(self, landed: pa.Table, batch_id: int) -> Sorted:
-        """The batch, sorted. Rows that silver holds already, of a repeated batch or a lost checkpoint, are left out."""
+        """The batch, sorted. Rows that silver holds already, of a repeated batch or a lost checkpoint, are
+        left out."""
         is_first = not self._known
         if is_first:
-            self._recall(landed, batch_id)
-        arrived = arrivals(landed, self._newest)
-        done = self._already_there(arrived, may_be_repeated=is_first and batch_id > 0)
-        sheets = self._sheets(landed, ~done)
-        refused = [(sheet.positions, sheet.columns["reasons"]) for sheet in sheets if sheet.table is QUARANTINE]
+            self._recall(batch_id)
+        new = ~self._already_there(landed, may_be_repeated=is_first and batch_id > 0)
+        sheets = self._sheets(landed, new)
+        refused = [(s.positions, s.columns["reasons"]) for s in sheets if s.table is QUARANTINE]
         rows: list[tuple[Table, pa.Table]] = []
         for table in GOOD:
             good = _together(table, sheets)
             if good is not None:
-                again = pa.array(self._repeats(good, arrived))
-                refused.append((good.positions[np.asarray(again)], _duplicates(good.columns.filter(again), table)))
-                rows.append((table, self._finished(good, pc.invert(again), landed, arrived)))
+                again = self._repeats(good, landed)
+                refused.append(
+                    (good.positions[again], _duplicates(good.columns.filter(pa.array(again)), table))
+                )
+                rows.append((table, self._finished(good, ~again, landed)))
         rows.append((QUARANTINE, _quarantined(landed, refused)))
-        self._newest |= arrived.reached()
-        return Sorted(tuple(rows), counts(landed.num_rows, int(done.sum()), rows))
+        return Sorted(tuple(rows), _counts(landed.num_rows, int(np.count_nonzero(~new)), rows))
 
-    def _recall(self, landed: pa.Table, batch_id: int) -> None:
+    def _recall(self, batch_id: int) -> None:
         """Learn from silver what an earlier sorter knew.
 
-        Batch 0 has nothing before it, but silver may hold its rows and the next ones: then the checkpoint was lost.
+        Before batch 0 nothing was sorted, but silver may hold its rows and later ones: then a checkpoint was
+        lost.
         """
         for table in GOOD:
-            self._known[table.name] = stored.known_ids(self._read, table, None if table is ITEMS else self._within_ms)
+            self._known[table.name] = known_ids(self._stored, table, self._watermark_of(table))
         if batch_id == 0:
-            self._refined = stored.last_offsets(self._read)
-        else:
-            self._newest = stored.newest_of_sources(self._read, arrivals(landed, {}).first_offsets())
+            self._refined_up_to = highest_offset(self._stored)
 
-    def _already_there(self, arrived: Arrivals, may_be_repeated: bool) -> Mask:
-        done = np.zeros(len(arrived.offsets), dtype=bool)
-        asked = np.arange(len(done)) if may_be_repeated else arrived.up_to(self._refined)
+    def _watermark_of(self, table: Table) -> int | None:
+        """How far apart the event times of a row and its repeat may be; None: an item never changes at a
+        time."""
+        return None if table is ITEMS else self._within_ms
+
+    def _already_there(self, landed: pa.Table, may_be_repeated: bool) -> Mask:
+        done = np.zeros(landed.num_rows, dtype=bool)
+        offsets = landed["offset"].to_numpy()
+        asked = np.arange(len(done)) if may_be_repeated else np.flatnonzero(offsets <= self._refined_up_to)
         if len(asked):
-            times = arrived.arrived_ms[asked]
-            places = stored.places(self._read, int(times.min()), int(times.max()))
-            done[asked] = [arrived.place(at) in places for at in asked]
+            times = milliseconds(landed["arrived_at"])[asked]
+            there = places(self._stored, int(times.min()), int(times.max()) + 1)
+            done[asked] = [place in there for place in _places(landed.take(pa.array(asked)))]
         return done
 
     def _sheets(self, landed: pa.Table, wanted: Mask) -> list[Sheet]:
-        if wanted.all():
-            chosen, positions = landed, np.arange(landed.num_rows)
-        else:
-            chosen, positions = landed.filter(pa.array(wanted)), np.flatnonzero(wanted)
-        found = []
-        for start in range(0, chosen.num_rows, ROWS_AT_ONCE):
-            for sheet in self._clerk.sheets(chosen.slice(start, ROWS_AT_ONCE)):
-                found.append(Sheet(sheet.table, positions[start + sheet.positions], sheet.columns))
-        return found
+        positions = np.flatnonzero(wanted)
+        chosen = landed if wanted.all() else landed.take(pa.array(positions))
+        return [
+            Sheet(sheet.table, positions[start + sheet.positions], sheet.columns)
+            for start in range(0, chosen.num_rows, ROWS_AT_ONCE)
+            for sheet in self._clerk.sheets(chosen.slice(start, ROWS_AT_ONCE))
+        ]
 
-    def _repeats(self, good: Sheet, arrived: Arrivals) -> Mask:
+    def _repeats(self, good: Sheet, landed: pa.Table) -> Mask:
         """Which good rows are repeats; the others are known from now on."""
         table, known = good.table, self._known[good.table.name]
-        within = 0 if table is ITEMS else self._within_ms
-        ids = good.columns[ID[table.name]]
-        numbers, times = identities(ids), _milliseconds(good.columns[table.event_time])
+        within = self._watermark_of(table)
+        times = milliseconds(good.columns[time_of(table)])
+
+        def arrivals(rows: list[int]) -> list[Arrival]:
+            asked = landed.select(_WHERE_FROM).take(pa.array(good.positions[rows]))
+            return list(zip(milliseconds(asked["arrived_at"]).tolist(), _places(asked), strict=True))
+
         again = repeats(
-            ids,
-            numbers,
+            good.columns[ID[table.name]],
             times,
-            order=lambda row: arrived.key(int(good.positions[row])),
-            known=known,
-            stored=partial(stored.event_times, self._read, table),
-            within_ms=within,
+            arrivals,
+            known,
+            ask=partial(event_times, self._stored, table),
+            within_ms=within or 0,
         )
-        known.add(numbers[~again], times[~again])
-        if within and len(known) > KEEP_ALL:
+        if within is not None and len(known) > KEEP_ALL:
             known.forget_before(int(times.max()) - 2 * within)
         return again
 
-    def _finished(self, good: Sheet, new: pa.Array, landed: pa.Table, arrived: Arrivals) -> pa.Table:
+    def _finished(self, good: Sheet, new: Mask, landed: pa.Table) -> pa.Table:
         """The rows of a table as its contract has them."""
-        positions, columns = good.positions[np.asarray(new)], good.columns.filter(new)
+        positions = good.positions[new]
+        columns = good.columns if new.all() else good.columns.filter(pa.array(new))
         found = dict(zip(columns.column_names, columns.columns, strict=True))
         found |= _taken(landed, positions, _WHERE_FROM)
         if "is_late" in good.table.schema.names:
-            late = _milliseconds(columns["event_time"]) < arrived.newest_ms[positions] - self._within_ms
-            found |= {"event_date": columns["event_time"].cast(pa.date32()), "is_late": pa.array(late)}
+            behind = milliseconds(found["arrived_at"]) - milliseconds(found["event_time"])
+            late = pa.array(behind > self._within_ms)
+            found |= {"event_date": found["event_time"].cast(pa.date32()), "is_late": late}
         return _conform(found, good.table)
+
+
+def _places(rows: pa.Table) -> list[Place]:
+    return list(zip(*(rows[name].to_pylist() for name in ("topic", "partition", "offset")), strict=True))
 
 
 def _together(table: Table, sheets: list[Sheet]) -> Sheet | None:
@@ -148,13 +169,10 @@ def _together(table: Table, sheets: list[Sheet]) -> Sheet | None:
     if not ours:
         return None
     return Sheet(
-        table, np.concatenate([s.positions for s in ours]), pa.concat_tables([s.columns for s in ours]).combine_chunks()
+        table,
+        np.concatenate([s.positions for s in ours]),
+        pa.concat_tables([s.columns for s in ours]).combine_chunks(),
     )
-
-
-def _milliseconds(times: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    found: npt.NDArray[np.int64] = times.cast(pa.int64()).to_numpy() // 1000
-    return found
 
 
 def _duplicates(rows: pa.Table, table: Table) -> pa.ChunkedArray:
@@ -162,23 +180,32 @@ def _duplicates(rows: pa.Table, table: Table) -> pa.ChunkedArray:
     name = ID[table.name]
     sentences = [[f"duplicate of {name} {found}"] for found in rows[name].to_pylist()]
     if table is ITEMS:
-        times = [moment(int(ms)) for ms in _milliseconds(rows["valid_from"])]
+        times = [moment(int(ms)) for ms in milliseconds(rows["valid_from"])]
         remedy = "a change of an item needs a later valid_from"
-        sentences = [[f"{s}, valid from {time}: {remedy}"] for (s,), time in zip(sentences, times, strict=True)]
+        sentences = [
+            [f"{s}, valid from {time}: {remedy}"] for (s,), time in zip(sentences, times, strict=True)
+        ]
     return pa.chunked_array([pa.array(sentences, pa.list_(pa.string()))])
 
 
 def _quarantined(landed: pa.Table, refused: list[tuple[npt.NDArray[np.int64], pa.ChunkedArray]]) -> pa.Table:
     """Raw rows with their reasons, in the order of the batch."""
     positions = np.concatenate([np.zeros(0, dtype=np.int64), *(at for at, _ in refused)])
-    reasons = pa.chunked_array([chunk for _, given in refused for chunk in given.chunks], pa.list_(pa.string()))
+    reasons = pa.chunked_array(
+        [chunk for _, given in refused for chunk in given.chunks], pa.list_(pa.string())
+    )
     order = np.argsort(positions)
     found = _taken(landed, positions[order], ["value", "key", "headers", *_WHERE_FROM])
-    found |= {"reasons": reasons.take(pa.array(order)), "quarantined_date": found["arrived_at"].cast(pa.date32())}
+    found |= {
+        "reasons": reasons.take(pa.array(order)),
+        "quarantined_date": found["arrived_at"].cast(pa.date32()),
+    }
     return _conform(found, QUARANTINE)
 
 
-def _taken(landed: pa.Table, positions: npt.NDArray[np.int64], names: list[str]) -> dict[str, pa.ChunkedArray]:
+def _taken(
+    landed: pa.Table, positions: npt.NDArray[np.int64], names: list[str]
+) -> dict[str, pa.ChunkedArray]:
     rows = landed.select(names)
     is_all = len(positions) == landed.num_rows and bool((np.diff(positions) == 1).all())
     rows = rows if is_all else rows.take(pa.array(positions))
@@ -190,13 +217,17 @@ def _conform(columns: dict[str, pa.ChunkedArray], table: Table) -> pa.Table:
     return pa.table([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 
-def counts(consumed: int, already: int, rows: list[tuple[Table, pa.Table]]) -> dict[str, int]:
-    """What a batch had: rows consumed, in each table, late, and quarantined by the class of their first reason."""
+def _counts(consumed: int, already: int, rows: list[tuple[Table, pa.Table]]) -> dict[str, int]:
+    """What a batch had: rows consumed, in each table, late, and quarantined by the class of their first
+    reason."""
     found = Counter({"consumed": consumed, "refined before": already})
     for table, frame in rows:
         found[table.name] = frame.num_rows
         if "is_late" in frame.column_names:
             found["late"] += pc.sum(frame["is_late"]).as_py() or 0
     quarantined = next(frame for table, frame in rows if table is QUARANTINE)
-    found.update(f"quarantined: {reason_class(first)}" for first in pc.list_element(quarantined["reasons"], 0).to_pylist())
+    found.update(
+        f"quarantined: {reason_class(first)}"
+        for first in pc.list_element(quarantined["reasons"], 0).to_pylist()
+    )
     return dict(found)
