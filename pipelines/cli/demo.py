@@ -89,8 +89,9 @@ def _simulate(console: Console, settings: Settings, events: int) -> None:
     """Send the next stretch of the shop's life: it begins where the lake ends."""
     from pipelines.io import lake
 
-    newest = lake.query(settings, "SELECT epoch_ms(max(event_time)) AS ms FROM silver.events")["ms"][0]
-    start = [] if newest is None or newest != newest else ["--start-ms", str(int(newest) + 60_000)]
+    known = lake.query(settings, "SELECT coalesce(epoch_ms(max(event_time)), 0) AS ms FROM silver.events")
+    newest = int(known["ms"][0])
+    start = ["--start-ms", str(newest + 60_000)] if newest else []
     _verb(console, "simulate", "--out", "kafka", "--events", str(events), *start)
 
 

@@ -72,20 +72,20 @@ def wait_until_done(
     Raises StackError when a part of the stack died, or when nothing has moved for `patience_s` seconds.
     """
     last, moved = step(settings), time.monotonic()
+    say(f"{last.name} {last.done:,} of {last.due:,}")
     while last.done < last.due:
-        say(f"{last.name} {last.done:,} of {last.due:,}")
         _check_parts(settings)
         time.sleep(POLL_S)
         now = step(settings)
-        if now.done != last.done:
+        if now != last:
             moved = time.monotonic()
+            say(f"{now.name} {now.done:,} of {now.due:,}")
         if time.monotonic() - moved > patience_s:
             raise StackError(
                 f"{now.name}: {now.done:,} of {now.due:,} rows, and no more for {patience_s:.0f} s; "
                 f"see the logs in {settings.state / 'logs'}"
             )
         last = now
-    say(f"{last.name} {last.done:,} of {last.due:,}")
     return last
 
 
