@@ -1,8 +1,8 @@
-"""Keep the lake small and sound: fold the many files of the streams, audit silver and gold.
+"""Keep the lake quick and sound: fold the small files of the streams, audit silver and gold.
 
 | task | what it does | what a failure means |
 |---|---|---|
-| compact | folds small files and old revisions | tables stay correct and get slower to read |
+| compact | folds small files into larger ones | tables stay correct and get slower to read |
 | audit | checks silver and gold against their contracts | an expectation does not hold, see the Data Docs |
 
 The two do not wait for each other's success, but run one at a time: each wants the whole machine.
@@ -39,7 +39,7 @@ with DAG(
     params={"domain": Param(SHOP, type="string", minLength=1, description="name or file of a domain")},
     default_args=JOB,
 ):
-    BashOperator(task_id="compact", bash_command='./spark-submit.sh compact_tables --domain "$DOMAIN"')
+    BashOperator(task_id="compact", bash_command="./spark-submit.sh compact_tables")
     # A failed audit is a finding and stays one: a retry would only delay it.
     BashOperator(
         task_id="audit", bash_command='./spark-submit.sh audit_quality --domain "$DOMAIN"', retries=0

@@ -43,6 +43,9 @@ def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
         # A table's log is small beside its data: 50 tasks to read it cost more than reading it.
         "spark.databricks.delta.snapshotPartitions": "1",
         "spark.databricks.delta.schema.autoMerge.enabled": "false",
+        # Compaction leaves a file of this size alone: else each run would write the whole table again.
+        "spark.databricks.delta.optimize.minFileSize": str(64 << 20),
+        "spark.databricks.delta.optimize.maxFileSize": str(256 << 20),
         "spark.sql.shuffle.partitions": str(settings.spark.shuffle_partitions),
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
