@@ -56,7 +56,7 @@ class Streams:
 
     max_offsets_per_trigger: int
     max_files_per_trigger: int
-    silver_bytes_per_trigger: int
+    silver_batch_bytes: int
     bronze_trigger_ms: int
     silver_trigger_ms: int
     gold_trigger_ms: int

@@ -38,3 +38,6 @@ DECISION_FEATURES = Table("bronze.decision_features", LANDED, COORDINATES, ("ing
 
 # Topic -> the table that keeps it.
 BY_TOPIC = {"interactions": INTERACTIONS, "catalog": CATALOG, "decision_features": DECISION_FEATURES}
+
+# What silver reads; the features of decisions were judged by the service that logged them.
+REFINED = (INTERACTIONS, CATALOG)

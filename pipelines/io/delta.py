@@ -9,6 +9,7 @@ commit; figures in docs/decisions.md.)
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import threading
 from collections.abc import Callable, Iterator
@@ -118,6 +119,12 @@ def version(spark: SparkSession, settings: Settings, table: Table) -> int:
     return int(DeltaTable.forPath(spark, where).history(1).collect()[0]["version"])
 
 
+def next_revision(spark: SparkSession, settings: Settings, table: Table) -> int:
+    """A revision that is higher than every one in the table, if all of them came from here and were written
+    by one process at a time: the number of the table's next commit."""
+    return version(spark, settings, table) + 1
+
+
 def append(rows: DataFrame, table: Table, settings: Settings) -> None:
     """Append rows that belong to no micro-batch: a record of a decision, an audit. The caller runs once."""
     ensure(rows.sparkSession, settings, table)
@@ -135,6 +142,11 @@ def append_once(rows: DataFrame, table: Table, settings: Settings, batch: Batch)
     return _append_with_spark(rows, table, settings, batch.mark)
 
 
+def append_part(settings: Settings, batch: Batch, rows: DataFrame, table: Table, is_small: bool) -> int:
+    """As `append_once`, where the caller knows how big these rows of the batch are."""
+    return append_once(rows, table, settings, dataclasses.replace(batch, is_small=is_small))
+
+
 def append_rows_once(
     rows: pa.Table, table: Table, settings: Settings, batch: Batch, spark: SparkSession
 ) -> int:
@@ -142,6 +154,12 @@ def append_rows_once(
     ensure(spark, settings, table)
     if batch.is_first and _has_written(spark, settings, table, batch):
         return 0
+    return append_rows(rows, table, settings, batch, spark)
+
+
+def append_rows(rows: pa.Table, table: Table, settings: Settings, batch: Batch, spark: SparkSession) -> int:
+    """Append rows of a micro-batch that are in this process; the caller knows that the table lacks them."""
+    ensure(spark, settings, table)
     if is_local(path(settings, table)):
         return append_arrow(rows, table, settings, batch.mark)
     if rows.num_rows == 0:

@@ -10,7 +10,7 @@ from pipelines.contracts.ops import STREAM_PROGRESS
 from pipelines.contracts.types import arrow_schema
 
 
-def progress(query: str, batch_id: int, finished_at_ms: int, counts: Mapping[str, int]) -> pa.Table:
+def progress(query: str, batch_id: int, counts: Mapping[str, int], finished_at_ms: int) -> pa.Table:
     """One row: what the micro-batch of a query counted, and when it was done."""
     row = {
         "query": [query],

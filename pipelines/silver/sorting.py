@@ -67,15 +67,16 @@ class Sorter:
         self._stored = stored
         self._within_ms = silver.watermark_minutes * _MINUTE_MS
         self._known: dict[str, KnownIds] = {}
-        self._refined_up_to = -1
+        self._first_batch = self._refined_up_to = -1
 
     def sort(self, landed: pa.Table, batch_id: int) -> Sorted:
-        """The batch, sorted. Rows that silver holds already, of a repeated batch or a lost checkpoint, are
-        left out."""
-        is_first = not self._known
-        if is_first:
+        """Rows of a batch, sorted; a batch may come in several pieces.
+
+        Rows that silver holds already are left out: those of a repeated batch, or behind a lost checkpoint.
+        """
+        if not self._known:
             self._recall(batch_id)
-        new = ~self._already_there(landed, may_be_repeated=is_first and batch_id > 0)
+        new = ~self._already_there(landed, may_be_repeated=0 < batch_id == self._first_batch)
         sheets = self._sheets(landed, new)
         refused = [(s.positions, s.columns["reasons"]) for s in sheets if s.table is QUARANTINE]
         rows: list[tuple[Table, pa.Table]] = []
@@ -98,6 +99,7 @@ class Sorter:
         """
         for table in GOOD:
             self._known[table.name] = known_ids(self._stored, table, self._watermark_of(table))
+        self._first_batch = batch_id
         if batch_id == 0:
             self._refined_up_to = highest_offset(self._stored)
 
