@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import reduce
-from operator import or_
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
@@ -20,7 +18,7 @@ from pipelines.features.catalog import Catalog
 from pipelines.features.columns import as_ms, lists
 from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_texts
-from pipelines.features.history import DECISION_COLUMNS, EVENT_COLUMNS, in_arrival_order
+from pipelines.features.history import ARRIVAL, DECISION_COLUMNS, EVENT_COLUMNS, in_arrival_order
 from pipelines.features.replay import Probes, Replay
 
 ITEM_COLUMNS = (
@@ -50,7 +48,7 @@ class Silver:
 
 
 class Carried:
-    """The replay carrier, moved on by each micro-batch of decisions as far as these lie in their partitions.
+    """The replay carrier, moved on by each micro-batch up to the arrival of its last decision.
 
     At a start it has seen nothing, and the first batch folds silver from the beginning: no state is stored
     that could be lost. Rows that reach silver behind what was folded in their partition (repaired ones) count
@@ -62,6 +60,7 @@ class Carried:
         self._silver = silver
         self._replay = Replay(definitions, Catalog(definitions))
         self._next: dict[Place, int] = {}
+        self._newest = 0
         self._items_next: dict[Place, int] = {}
         self._items_version = -1
         self._items_newest = 0
@@ -72,34 +71,56 @@ class Carried:
 
         Features are as of each decision; an item that a list shows twice is there once, at its first place.
         """
-        ends = _ends(decisions)
-        events = self._between(EVENTS, EVENT_COLUMNS, ends)
-        passed = self._between(DECISIONS, DECISION_COLUMNS, ends)
-        behind = decisions.filter(pa.array(self._is_behind(decisions)))
-        together = pa.concat_tables([passed, behind.cast(passed.schema)])
+        events, listed = (
+            self._unfolded(t, c) for t, c in ((EVENTS, EVENT_COLUMNS), (DECISIONS, DECISION_COLUMNS))
+        )
+        ends = self._ends(events, listed, decisions)
+        events, listed = (
+            rows.filter(pa.array(_offsets(rows) < _of(rows, ends))) for rows in (events, listed)
+        )
+        behind = decisions.filter(pa.array(_offsets(decisions) < _of(decisions, self._next)))
+        together = pa.concat_tables([listed, behind.cast(listed.schema)])
         self._learn_items()
         history = in_arrival_order(events, together, self._definitions.events)
         # The others were scored before this start; they are folded like events, and nothing is read for them.
-        wanted = pc.is_in(together["decision_id"], value_set=decisions["decision_id"].combine_chunks())
-        is_wanted = np.append(wanted.to_numpy(zero_copy_only=False), False)
-        rows = np.where(is_wanted[history.decision_rows], history.decision_rows, -1)
-        probes = self._replay.advance(replace(history, decision_rows=rows))
-        self._next |= {place: end + 1 for place, end in ends.items() if end >= self._next.get(place, 0)}
+        is_wanted = np.append(_is_among(together, decisions), False)
+        wanted = np.where(is_wanted[history.decision_rows], history.decision_rows, -1)
+        probes = self._replay.advance(replace(history, decision_rows=wanted))
+        self._next |= ends
+        self._newest = max(self._newest, int(as_ms(decisions["arrived_at"]).max()))
         return _to_score(together, probes, self._definitions)
 
-    def _between(self, table: Table, columns: tuple[str, ...], ends: dict[Place, int]) -> pa.Table:
-        """Rows of the table from what was folded last up to `ends`."""
-        conditions = [
-            _at(place) & (F.col("offset") >= self._next.get(place, 0)) & (F.col("offset") <= end)
-            for place, end in ends.items()
-        ]
-        chosen = reduce(or_, conditions, F.lit(False))
-        return self._silver.read(table).where(chosen).select(*columns).toArrow()
+    def _unfolded(self, table: Table, columns: tuple[str, ...]) -> pa.Table:
+        """Rows of the table that have not been folded."""
+        rows = self._silver.read(table).select(*columns)
+        if self._next:
+            known = [(topic, partition, first) for (topic, partition), first in self._next.items()]
+            names = ["topic", "partition", "first"]
+            firsts = F.broadcast(rows.sparkSession.createDataFrame(known, names))
+            since = F.timestamp_millis(F.lit(self._newest - OUT_OF_STEP_MS))
+            recent = rows.where(F.col("arrived_at") >= since).join(firsts, names[:2], how="left")
+            rows = recent.where(F.col("offset") >= F.coalesce("first", F.lit(0))).select(*columns)
+        return rows.toArrow()
 
-    def _is_behind(self, decisions: pa.Table) -> NDArray[np.bool_]:
-        places = zip(decisions["topic"].to_pylist(), decisions["partition"].to_pylist(), strict=True)
-        folded = np.array([self._next.get(place, 0) for place in places], np.int64)
-        return np.asarray(decisions["offset"].to_numpy() < folded)
+    def _ends(self, events: pa.Table, listed: pa.Table, decisions: pa.Table) -> dict[Place, int]:
+        """Of each partition the offset up to which this batch folds it.
+
+        That is everything up to a decision of the batch, and what arrived by the time of the last of them;
+        but, from the second batch on, nothing behind a decision that is still to be scored.
+        """
+        last, until = _last_offsets(decisions), int(as_ms(decisions["arrived_at"]).max())
+        by_place = _offsets_and_arrivals(events, listed)
+        ends: dict[Place, int] = {}
+        for place, (offsets, arrived) in by_place.items():
+            inside = (np.maximum.accumulate(arrived) <= until) | (offsets <= last.get(place, -1))
+            ends[place] = int(offsets[inside].max()) + 1 if inside.any() else self._next.get(place, 0)
+        if self._next:
+            waiting = listed.filter(pa.array(~_is_among(listed, decisions)))
+            for place, (offsets, _) in _offsets_and_arrivals(waiting).items():
+                later = offsets[offsets > last.get(place, -1)]
+                if later.size:
+                    ends[place] = min(ends[place], int(later.min()))
+        return ends
 
     def _learn_items(self) -> None:
         version = self._silver.version(ITEMS)
@@ -107,25 +128,49 @@ class Carried:
             return
         since = F.timestamp_millis(F.lit(self._items_newest - OUT_OF_STEP_MS))
         found = self._silver.read(ITEMS).where(F.col("arrived_at") >= since).select(*ITEM_COLUMNS).toArrow()
-        places = zip(found["topic"].to_pylist(), found["partition"].to_pylist(), strict=True)
-        known = np.array([self._items_next.get(place, 0) for place in places], np.int64)
-        new = found.filter(pa.array(found["offset"].to_numpy() >= known))
+        new = found.filter(pa.array(_offsets(found) >= _of(found, self._items_next)))
         if new.num_rows:
             self._replay.catalog.learn(new)
-            self._items_next |= {place: end + 1 for place, end in _ends(new).items()}
+            self._items_next |= {place: last + 1 for place, last in _last_offsets(new).items()}
             self._items_newest = max(self._items_newest, int(as_ms(new["arrived_at"]).max()))
         self._items_version = version
 
 
-def _at(place: Place) -> Column:
-    return (F.col("topic") == place[0]) & (F.col("partition") == place[1])
+def _places(rows: pa.Table) -> list[Place]:
+    return list(zip(rows["topic"].to_pylist(), rows["partition"].to_pylist(), strict=True))
 
 
-def _ends(rows: pa.Table) -> dict[Place, int]:
-    """The highest offset in each partition."""
+def _offsets(rows: pa.Table) -> NDArray[np.int64]:
+    return np.asarray(rows["offset"].to_numpy(), np.int64)
+
+
+def _of(rows: pa.Table, by_place: dict[Place, int]) -> NDArray[np.int64]:
+    """Of each row what its partition has in `by_place`, 0 for nothing."""
+    return np.array([by_place.get(place, 0) for place in _places(rows)], np.int64)
+
+
+def _last_offsets(rows: pa.Table) -> dict[Place, int]:
     found = rows.group_by(["topic", "partition"]).aggregate([("offset", "max")])
-    columns = (found[name].to_pylist() for name in ("topic", "partition", "offset_max"))
-    return {(topic, partition): end for topic, partition, end in zip(*columns, strict=True)}
+    return dict(zip(_places(found), found["offset_max"].to_pylist(), strict=True))
+
+
+def _is_among(rows: pa.Table, decisions: pa.Table) -> NDArray[np.bool_]:
+    known = pc.is_in(rows["decision_id"], value_set=decisions["decision_id"].combine_chunks())
+    return np.asarray(known.to_numpy(), np.bool_)
+
+
+def _offsets_and_arrivals(*tables: pa.Table) -> dict[Place, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Of each partition its rows' offsets, in order, and when they arrived (ms)."""
+    both = pa.concat_tables([rows.select(list(ARRIVAL)) for rows in tables]).sort_by("offset")
+    places, found = _places(both), {}
+    numbers = {place: number for number, place in enumerate(dict.fromkeys(places))}
+    of_place = np.array([numbers[place] for place in places], np.int64)
+    offsets, arrived = _offsets(both), as_ms(both["arrived_at"])
+    order = np.argsort(of_place, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(of_place[order])) + 1):
+        if rows.size:
+            found[places[rows[0]]] = (offsets[rows], arrived[rows])
+    return found
 
 
 def _to_score(decisions: pa.Table, probes: Probes, definitions: Definitions) -> pa.Table:
