@@ -12,6 +12,24 @@ from pipelines.features.records import count_in_buckets, find_slot
 
 
 @compiled
+def given(
+    program: Program, catalog: Lookups, versions: Ints, positions: Ints, as_of: int, f: int, features: Floats
+) -> None:
+    """Fill column `f` from the request and the catalog: a number of the item, its position, the time."""
+    op, column = program.features[f, p.FEATURE_OP], program.features[f, p.FEATURE_ARG]
+    cycle = program.feature_values[f]
+    for j in range(versions.size):
+        if op == p.NUMBER:
+            features[j, f] = catalog.numbers[versions[j], column] if versions[j] != MISSING else np.nan
+        elif op == p.POSITION:
+            features[j, f] = positions[j]
+        else:
+            angle = 2.0 * np.pi * (as_of % np.int64(cycle)) / cycle
+            is_sine = program.features[f, p.FEATURE_AGGREGATE] == p.SINE
+            features[j, f] = np.sin(angle) if is_sine else np.cos(angle)
+
+
+@compiled
 def by_record(
     program: Program,
     states: States,
@@ -26,41 +44,22 @@ def by_record(
 ) -> None:
     """Fill column `f`, and the next ones that only differ in how they aggregate; `n` is room for numbers."""
     scope, key = program.features[f, p.FEATURE_SCOPE], program.features[f, p.FEATURE_KEY]
-    share = program.features[f, p.FEATURE_SHARE]
     of_values = scope == p.VALUE or (scope == p.SLOT and key != p.ITEM_KEY)
-    _fill(program, states.everything, 0, 0, f, p.EVERYTHING, as_of, n)
-    _fill(program, states.users, user, 0, f, p.USER, as_of, n)
+    changed = p.EVERYTHING
     for j in range(items.size):
-        if items[j] >= 0:
-            _fill(program, states.items, items[j], 0, f, p.ITEM, as_of, n)
+        first, last, whose = 0, 1, catalog.item_keys[items[j]]
         if of_values:
-            _over_values(program, states, catalog, user, versions[j], as_of, f, n, features[j])
-            continue
-        if scope == p.SLOT:
-            _fill_slot(program, states.users, user, catalog.item_keys[items[j]], f, as_of, n)
-        features[j, f : f + share] = _formula(program, f, as_of, n)
-
-
-@compiled
-def _over_values(
-    program: Program,
-    states: States,
-    catalog: Lookups,
-    user: int,
-    version: int,
-    as_of: int,
-    f: int,
-    n: Floats,
-    out: Floats,
-) -> None:
-    scope, key = program.features[f, p.FEATURE_SCOPE], program.features[f, p.FEATURE_KEY]
-    total, largest, smallest, found = 0.0, -np.inf, np.inf, 0
-    if version != MISSING:
-        for at in range(catalog.value_starts[key, version], catalog.value_starts[key, version + 1]):
-            value = catalog.value_rows[at]
-            _fill(program, states.values, value, 0, f, p.VALUE, as_of, n)
-            if scope == p.SLOT:
-                _fill_slot(program, states.users, user, catalog.value_keys[value], f, as_of, n)
+            known = versions[j] != MISSING
+            first = catalog.value_starts[key, versions[j]] if known else 0
+            last = catalog.value_starts[key, versions[j] + 1] if known else 0
+        total, largest, smallest, found = 0.0, -np.inf, np.inf, 0
+        for at in range(first, last):
+            value = MISSING
+            if of_values:
+                value = catalog.value_rows[at]
+                whose = catalog.value_keys[value]
+            _look_up(program, states, user, items[j], value, whose, f, as_of, changed, n)
+            changed = p.VALUE
             one = _formula(program, f, as_of, n)
             if not np.isnan(one):
                 total, largest, smallest, found = (
@@ -69,8 +68,10 @@ def _over_values(
                     min(smallest, one),
                     found + 1,
                 )
-    for g in range(f, f + program.features[f, p.FEATURE_SHARE]):
-        out[g] = aggregated(program.features[g, p.FEATURE_AGGREGATE], total, largest, smallest, found)
+        for g in range(f, f + program.features[f, p.FEATURE_SHARE]):
+            how = program.features[g, p.FEATURE_AGGREGATE]
+            features[j, g] = aggregated(how, total, largest, smallest, found)
+        changed = min(changed, p.ITEM)
 
 
 @compiled
@@ -86,42 +87,43 @@ def aggregated(how: int, total: float, largest: float, smallest: float, found: i
 
 
 @compiled
-def _fill_slot(program: Program, users: Ints, user: int, key: int, f: int, as_of: int, n: Floats) -> None:
-    t = program.features[f, p.FEATURE_TARGET]
-    table, slots, words = (
-        program.targets[t, p.TARGET_TABLE],
-        program.targets[t, p.TARGET_SLOTS],
-        program.targets[t, p.TARGET_WORDS],
-    )
-    slot = find_slot(users, user, table, slots, key)
-    _fill(
-        program,
-        users,
-        user,
-        table + 2 * slots + slot * words if slot != MISSING else MISSING,
-        f,
-        p.SLOT,
-        as_of,
-        n,
-    )
-
-
-@compiled
-def _fill(
-    program: Program, records: Ints, row: int, block: int, f: int, scope: int, as_of: int, n: Floats
+def _look_up(
+    program: Program,
+    states: States,
+    user: int,
+    item: int,
+    value: int,
+    whose: int,
+    f: int,
+    as_of: int,
+    changed: int,
+    n: Floats,
 ) -> None:
-    window = program.features[f, p.FEATURE_BUCKETS]
+    """Fill `n` with what the feature needs; numbers of scopes before `changed` are there already."""
+    window, t = program.features[f, p.FEATURE_BUCKETS], program.features[f, p.FEATURE_TARGET]
+    table, slots = program.targets[t, p.TARGET_TABLE], program.targets[t, p.TARGET_SLOTS]
+    slot = find_slot(states.users, user, table, slots, whose) if slots else MISSING
     for i in range(p.MAX_STEPS):
         s = program.features[f, p.FEATURE_STEPS + i]
         if s == p.NO_STEP:
             break
-        if program.steps[s, p.STEP_SCOPE] != scope:
+        scope, op = program.steps[s, p.STEP_SCOPE], program.steps[s, p.STEP_OP]
+        if scope < changed:
             continue
-        op, width = program.steps[s, p.STEP_OP], program.steps[s, p.STEP_WIDTH]
-        at = block + program.steps[s, p.STEP_OFFSET]
-        if block == MISSING:
-            n[i] = np.nan if op == p.LEARN else 0.0
-        elif op == p.LEARN:
+        records, row, at = states.everything, 0, program.steps[s, p.STEP_OFFSET]
+        if scope == p.ITEM:
+            records, row = states.items, item
+        elif scope == p.VALUE:
+            records, row = states.values, value
+        elif scope != p.EVERYTHING:
+            records, row = states.users, user
+        if scope == p.SLOT:
+            if slot == MISSING:
+                n[i] = np.nan if op == p.LEARN else 0.0
+                continue
+            at += table + 2 * slots + slot * program.targets[t, p.TARGET_WORDS]
+        width = program.steps[s, p.STEP_WIDTH]
+        if op == p.LEARN:
             n[i] = records.view(np.float64)[row, at + 1]
         elif width:
             n[i] = count_in_buckets(
@@ -218,18 +220,31 @@ def similarities(
 @compiled
 def in_list(features: Floats, of: int, measure: int, f: int) -> None:
     """Fill column `f`: column `of` against its mean, deviation or order within the list."""
-    column = features[:, of]
-    known = column[~np.isnan(column)]
-    mean = known.mean() if known.size else np.nan
-    deviation = known.std() if known.size else np.nan
-    for j in range(column.size):
+    known, mean, square = 0, 0.0, 0.0
+    for j in range(features.shape[0]):
+        if not np.isnan(features[j, of]):
+            known += 1
+            step = features[j, of] - mean
+            mean += step / known
+            square += step * (features[j, of] - mean)
+    deviation = np.sqrt(square / known)
+    for j in range(features.shape[0]):
+        away = features[j, of] - mean if known else np.nan
         if measure == p.LIST_MEAN:
-            features[j, f] = mean
+            features[j, f] = mean if known else np.nan
         elif measure == p.LIST_STD:
             features[j, f] = deviation
-        elif measure == p.LIST_DIFFERENCE:
-            features[j, f] = column[j] - mean
-        elif measure == p.LIST_ZSCORE:
-            features[j, f] = (column[j] - mean) / deviation if deviation > 0.0 else column[j] - mean
+        elif measure == p.LIST_RANK:
+            features[j, f] = _rank(features, j, of)
         else:
-            features[j, f] = np.nan if np.isnan(column[j]) else (known > column[j]).sum() + 1.0
+            scale = deviation if measure == p.LIST_ZSCORE and deviation > 0.0 else 1.0
+            features[j, f] = away / scale
+
+
+@compiled
+def _rank(features: Floats, j: int, of: int) -> float:
+    """1 for the largest value of the column; NaN for a missing one."""
+    larger = 0
+    for other in range(features.shape[0]):
+        larger += features[other, of] > features[j, of]
+    return np.nan if np.isnan(features[j, of]) else larger + 1.0

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipelines.features import program as p
 from pipelines.features.compiled import compiled
-from pipelines.features.formulas import by_record, in_list, similarities, tastes
+from pipelines.features.formulas import by_record, given, in_list, similarities, tastes
 from pipelines.features.lookups import Lookups, version_at
 from pipelines.features.program import Ints, Program, States
 from pipelines.features.records import add_in_bucket, is_repeat, push, take_slot
@@ -67,26 +67,28 @@ def _happen(
     late = False
     version = version_at(catalog, item, time)
     for t in range(program.targets.shape[0]):
-        if not program.targets[t, p.TARGET_MASK] >> code & 1:
-            continue
         scope, key = program.targets[t, p.TARGET_SCOPE], program.targets[t, p.TARGET_KEY]
-        if scope == p.EVERYTHING:
-            late |= _apply(program, catalog, t, states.everything, 0, 0, code, time, version)
-        elif scope == p.USER:
-            late |= _apply(program, catalog, t, states.users, user, 0, code, time, version)
-        elif scope == p.ITEM and item >= 0:
-            late |= _apply(program, catalog, t, states.items, item, 0, code, time, version)
-        elif scope == p.SLOT and key == p.ITEM_KEY and item >= 0:
-            block = _block(program, states.users, user, t, catalog.item_keys[item])
-            late |= _apply(program, catalog, t, states.users, user, block, code, time, version)
-        elif key >= 0 and version >= 0 and scope in (p.VALUE, p.SLOT):
-            for at in range(catalog.value_starts[key, version], catalog.value_starts[key, version + 1]):
-                value = catalog.value_rows[at]
-                if scope == p.VALUE:
-                    late |= _apply(program, catalog, t, states.values, value, 0, code, time, version)
-                else:
-                    block = _block(program, states.users, user, t, catalog.value_keys[value])
-                    late |= _apply(program, catalog, t, states.users, user, block, code, time, version)
+        of_values = scope == p.VALUE or (scope == p.SLOT and key != p.ITEM_KEY)
+        needs_item = scope == p.ITEM or scope == p.SLOT
+        if not program.targets[t, p.TARGET_MASK] >> code & 1 or (needs_item and item < 0):
+            continue
+        first, last = 0, 1
+        if of_values:
+            first = catalog.value_starts[key, version] if version >= 0 else 0
+            last = catalog.value_starts[key, version + 1] if version >= 0 else 0
+        for at in range(first, last):
+            value = catalog.value_rows[at] if of_values else 0
+            records, row, block = states.everything, 0, 0
+            if scope == p.ITEM:
+                records, row = states.items, item
+            elif scope == p.VALUE:
+                records, row = states.values, value
+            elif scope != p.EVERYTHING:
+                records, row = states.users, user
+            if scope == p.SLOT:
+                whose = catalog.value_keys[value] if of_values else catalog.item_keys[item]
+                block = _block(program, states.users, user, t, whose)
+            late |= _apply(program, catalog, t, records, row, block, code, time, version)
     for r in range(program.rings.shape[0] if item >= 0 else 0):
         if program.rings[r, p.RING_MASK] >> code & 1:
             ring, length = program.rings[r, p.RING_OFFSET], program.rings[r, p.RING_LENGTH]
@@ -96,6 +98,7 @@ def _happen(
 
 @compiled
 def _block(program: Program, users: Ints, user: int, t: int, key: int) -> int:
+    """Where the words of the key begin, in a slot of the user's table that is now touched."""
     table, slots = program.targets[t, p.TARGET_TABLE], program.targets[t, p.TARGET_SLOTS]
     words = program.targets[t, p.TARGET_WORDS]
     return int(table + 2 * slots + words * take_slot(users, user, table, slots, words, key))
@@ -148,29 +151,26 @@ def read(
     `items` are rows of item records; `positions` are the places in the list, or their stand-in while ranking.
     """
     features = np.empty((items.size, program.features.shape[0]), np.float64)
+    found = np.empty(features.shape, np.float32)
     n = np.empty(p.MAX_STEPS, np.float64)
     versions = np.empty(items.size, np.int64)
     for j in range(items.size):
         versions[j] = version_at(catalog, items[j], as_of)
     for f in range(program.features.shape[0]):
         op, arg = program.features[f, p.FEATURE_OP], program.features[f, p.FEATURE_ARG]
-        aggregate, value = program.features[f, p.FEATURE_AGGREGATE], program.feature_values[f]
-        if op == p.NUMBER:
-            for j in range(items.size):
-                features[j, f] = catalog.numbers[versions[j], arg] if versions[j] >= 0 else np.nan
-        elif op == p.TASTE:
+        if op == p.TASTE:
             tastes(program, states, catalog, user, versions, f, features)
-        elif op == p.POSITION:
-            features[:, f] = positions
-        elif op == p.TIME:
-            angle = 2.0 * np.pi * (as_of % np.int64(value)) / value
-            features[:, f] = np.sin(angle) if aggregate == p.SINE else np.cos(angle)
         elif op == p.CONTEXT:
-            in_list(features, arg, aggregate, f)
+            in_list(features, arg, program.features[f, p.FEATURE_AGGREGATE], f)
+        elif op in (p.NUMBER, p.POSITION, p.TIME):
+            given(program, catalog, versions, positions, as_of, f, features)
         elif program.features[f, p.FEATURE_SHARE] == 0:
             continue  # computed with a feature before it
         elif op == p.SIMILARITY:
             similarities(program, states, catalog, user, versions, as_of, f, features)
         else:
             by_record(program, states, catalog, user, items, versions, as_of, f, n, features)
-    return features.astype(np.float32)
+    for j in range(items.size):
+        for f in range(features.shape[1]):
+            found[j, f] = features[j, f]
+    return found

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 # Whose record: one for everything, one per item, one per attribute value, one per user, or a block of a
 # user's table.
-EVERYTHING, ITEM, VALUE, USER, SLOT = range(5)
+EVERYTHING, USER, ITEM, VALUE, SLOT = range(5)
 ITEM_KEY = -1  # key of SLOT: the table keeps items apart, not the values of an attribute
 
 # What a step does: count, keep the newest time, learn a value from rewards, add up an item's number.

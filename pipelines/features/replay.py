@@ -116,13 +116,16 @@ def _carry(
     tally: Ints,
 ) -> None:
     folded = 0
-    for k in range(decisions.size):
-        advance(program, states, lookups, batch, folded, places[k], tally)
-        folded = places[k]
+    for k in range(decisions.size + 1):
+        until = int(places[k]) if k < decisions.size else batch.times.size
+        advance(program, states, lookups, batch, folded, until, tally)
+        folded = until
+        if k == decisions.size:
+            break
         i = decisions[k]
-        items = batch.listed[batch.lists_from[i] : batch.lists_to[i]]
-        positions = np.arange(1, items.size + 1)
-        user = batch.users[i]
-        features[starts[k] : starts[k + 1]] = read(program, states, lookups, user, items, positions, made[k])
+        user, items = batch.users[i], batch.listed[batch.lists_from[i] : batch.lists_to[i]]
+        found = read(program, states, lookups, user, items, np.arange(1, items.size + 1), made[k])
+        for j in range(found.shape[0]):
+            for f in range(found.shape[1]):
+                features[starts[k] + j, f] = found[j, f]
         earlier[k] = states.users[user, USER_EVENTS]
-    advance(program, states, lookups, batch, folded, batch.times.size, tally)
