@@ -21,7 +21,7 @@ test: airflow ## all tests; some of them: make test ARGS="tests/io -k once"
 	@$(BIN)/python -m pytest $(ARGS)
 
 faults: setup ## the tests that kill processes in the middle of their work
-	@$(BIN)/python -m pytest tests/faults $(ARGS)
+	@$(BIN)/python -m pytest tests/test_exactly_once.py $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
@@ -29,7 +29,7 @@ lint: setup ## ruff and mypy
 	@$(BIN)/mypy
 
 bench: setup ## figures beside those of peers; some of them: make bench ARGS="B1 B7"
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 clean: ## stop the local stack and remove all that was installed and written: .venv, .venv-airflow, .cache, .lakepulse
 	@if [ -x $(BIN)/lakepulse ] && [ -d .lakepulse ]; then $(BIN)/lakepulse down; fi

@@ -13,7 +13,7 @@ RUNTIME, _, _ = (ROOT / "requirements" / "pipeline.in").read_text().partition("#
 setup(
     name="lakepulse",
     version=VERSION.group(1),
-    description="Learns what every shopper wants, and notices when something is wrong, from one stream of shop events",
+    description="Learns what shoppers want, and notices what is wrong, from one stream of shop events",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

@@ -1,7 +1,6 @@
-"""Publish sessions, item statistics, engagement, outcomes, profiles and behaviour vectors, and correct them as rows come late."""
+"""Publish sessions, statistics, engagement, outcomes, profiles, behaviour; correct them as rows come."""
 
 import argparse
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -10,7 +9,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from pipelines.anomalies.behaviour import corrected_vectors
 from pipelines.contracts import gold, silver
-from pipelines.contracts.table import Table
+from pipelines.gold.decision_outcomes import attribution_window
 from pipelines.gold.publish import corrections, publish
 from pipelines.gold.touched import Lake, arrivals
 from pipelines.io import delta
@@ -18,35 +17,23 @@ from pipelines.launch import stream_job
 from pipelines.settings import Settings
 
 
-def lake(settings: Settings, spark: SparkSession, batch: delta.Batch) -> Lake:
-    """The lake as a micro-batch sees it. A row's revision is the number of the commit that would be the table's next."""
-
-    def append(rows: DataFrame, table: Table, are_few: bool) -> int:
-        return delta.append_once(rows, table, settings, replace(batch, is_small=are_few))
-
-    return Lake(
-        partial(delta.read, spark, settings), append, lambda table: delta.version(spark, settings, table) + 1
-    )
-
-
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:
-    """Start the one query that reads silver's three tables together: a row of gold may depend on all of them."""
-    tables = corrections(args.domain, timedelta(minutes=settings.gold.session_gap_minutes))
-    tables[gold.BEHAVIOUR_VECTORS] = partial(
-        corrected_vectors, timedelta(minutes=settings.gold.behaviour_window_minutes)
-    )
+    """Start the one query that reads silver's three tables: a row of gold may depend on all of them."""
+    gap = timedelta(minutes=settings.gold.session_gap_minutes)
+    window = timedelta(minutes=settings.gold.behaviour_window_minutes)
+    reach = max(attribution_window(args.domain), window)
+    tables = corrections(args.domain, gap) | {gold.BEHAVIOUR_VECTORS: partial(corrected_vectors, window)}
+    lake = partial(Lake, partial(delta.read, spark, settings), partial(delta.next_revision, spark, settings))
+
+    def write(rows: DataFrame, batch: delta.Batch) -> int:
+        append = partial(delta.append_part, settings, batch)
+        return publish(rows, lake(append), tables, gap, reach)
+
     new = arrivals(
         *(delta.stream(spark, settings, t) for t in (silver.EVENTS, silver.DECISIONS, silver.ITEMS))
     )
-
-    def write(rows: DataFrame, batch: delta.Batch) -> int:
-        return publish(rows, lake(settings, spark, batch), tables)
-
-    return [
-        delta.start(
-            new, write, settings, "publish_gold", trigger_ms=settings.streams.gold_trigger_ms, once=args.once
-        )
-    ]
+    pace = {"trigger_ms": settings.streams.gold_trigger_ms, "once": args.once}
+    return [delta.start(new, write, settings, "publish_gold", **pace)]
 
 
 if __name__ == "__main__":

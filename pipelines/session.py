@@ -99,7 +99,8 @@ def _on_a_cluster(settings: Settings) -> dict[str, str]:
 
 
 def _submitted() -> set[str]:
-    """Keys that spark-submit has set for this process, which win over ours; none when it starts its own JVM."""
+    """Keys that spark-submit has set for this process, which win over ours; none when it starts its own
+    JVM."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return set()
     SparkContext._ensure_initialized()

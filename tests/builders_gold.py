@@ -127,7 +127,8 @@ def items(spark: SparkSession, *rows: Row) -> DataFrame:
 
 
 def a_history(seed: int, rows: int, hours: float = 30.0) -> tuple[list[Row], list[Row], list[Row]]:
-    """Random interactions, decisions and item versions of few users and items over some hours, in no order, with gaps left unknown.
+    """Random interactions, decisions and item versions of few users and items over some hours, in no order,
+    with gaps left unknown.
 
     Times are whole seconds, so that pauses of exactly the session gap and rows of the same time do occur.
     """

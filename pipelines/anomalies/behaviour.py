@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Iterator
 
-from pyspark.sql import Column, DataFrame, Window
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS
-from pipelines.gold.acts import DECISION, PURCHASE, revenue, total
+from pipelines.contracts.types import arrow_schema
+from pipelines.gold.acts import DECISION, PURCHASE, revenue
 from pipelines.gold.touched import Lake, Touched
 
 USER = "user"
-
 NAMES = (
     "events",  # interactions of the user in the window
     "decisions",  # lists shown to the user
@@ -27,12 +32,12 @@ NAMES = (
     "purchases_per_click",
     "kinds",  # distinct event types, a decision being one
     "kind_entropy",  # bits: 0 when all rows are of one kind
-    "gap_mean_s",  # seconds between two rows of the user; the window's length with fewer than two rows
+    "gap_mean_s",  # seconds from one row of the user to the next; the window's length with fewer than two
+    "gap_shortest_s",  # the same of the shortest gap
     "gap_variation",  # standard deviation of the gaps over their mean: 0 for a metronome, about 1 for chance
-    "gap_entropy",  # bits, over gaps sorted by order of magnitude (powers of two of a millisecond)
-    "gap_shortest_s",  # seconds; the window's length with fewer than two rows
+    "gap_entropy",  # bits, of the gaps' orders of magnitude (powers of two of a millisecond)
     "distinct_items",
-    "repeated_item_share",  # of the interactions with an item, those with one already touched in the window
+    "repeated_item_share",  # of the interactions with an item, those with one touched before in the window
     "distinct_sessions",
     "distinct_devices",
     "distinct_addresses",
@@ -41,9 +46,17 @@ NAMES = (
     "spent_minor",  # minor units of purchases, all currencies together
     "dearest_minor",  # minor units of the dearest purchase
 )
-"""What each place of a vector holds. Every value is finite: a share of nothing is 0, never null or NaN."""
+"""What each place of a vector holds. Every value is finite: what cannot be said (a share of nothing) is 0,
+never null or NaN, because the detectors take neither."""
 
-_DISTINCT = {
+COUNTED = {
+    "decisions": DECISION,
+    "searches": "search",
+    "clicks": "click",
+    "carts": "cart",
+    "purchases": PURCHASE,
+}
+DISTINCT = {
     "distinct_items": "item_id",
     "distinct_sessions": "session_id",
     "distinct_devices": "device_id",
@@ -51,141 +64,183 @@ _DISTINCT = {
     "distinct_sources": "source",
     "distinct_queries": "query",
 }
-_COUNTED = {
-    "decisions": DECISION,
-    "searches": "search",
-    "clicks": "click",
-    "carts": "cart",
-    "purchases": PURCHASE,
-}
-_FAILED = "_failed"
-_SIZES = 48  # powers of two of a millisecond: the last is longer than any window
+Numbers = NDArray[np.float64]
+Codes = NDArray[np.int64]
 
 
 def behaviour_vectors(
     events: DataFrame, decisions: DataFrame, window: datetime.timedelta, revision: int
 ) -> DataFrame:
-    """One row of gold.behaviour_vectors for each user and window in which silver has an interaction or a decision of that user.
+    """One row of gold.behaviour_vectors for each user and window in which silver has an interaction or a
+    decision of that user.
 
-    Windows start at multiples of their length since the epoch. `vector` follows NAMES. Event types that a shop does not have are 0.
+    Windows start at multiples of their length since the epoch. `vector` follows NAMES; event types that a
+    shop does not have are 0.
     """
-    rows = _rows(events, decisions, window)
-    by_kind = rows.groupBy("user_id", "window_start", "kind").agg(
-        F.count("*").alias("rows"),
-        F.count("item_id").alias("with_item"),
-        F.sum("gap").alias("gap_sum"),
-        F.sum(F.col("gap") * F.col("gap")).alias("gap_squares"),  # at most the square of the window's length
-        F.min("gap").alias("gap_least"),
-        F.collect_list(_order_of_magnitude(F.col("gap"))).alias("gap_sizes"),
-        total(F.col("revenue")).alias("spent"),
-        F.max("revenue").alias("dearest"),
-        *(F.collect_set(column).alias(column) for column in _DISTINCT.values()),
-    )
-    found = by_kind.groupBy("user_id", "window_start").agg(*_totals())
-    vector = F.array(*(figure.cast("double") for figure in _figures(window).values()))
-    return BEHAVIOUR_VECTORS.conform(
-        found.select(
-            F.lit(USER).alias("entity"),
-            F.col("user_id").alias("entity_id"),
-            "window_start",
-            F.to_date("window_start").alias("day"),
-            F.transform(vector, lambda value: F.coalesce(value, F.lit(0.0))).alias("vector"),
-            F.lit(revision).alias("revision"),
-        )
-    )
+    texts = ["user_id", *(name for name in DISTINCT.values() if name != "item_id")]
+    at = F.unix_millis("event_time").alias("at")
+    done = events.select(at, *texts, "item_id", F.col("event_type").alias("kind"), revenue().alias("revenue"))
+    shown = decisions.select(at, *texts, F.lit(DECISION).alias("kind"))
+    rows = done.unionByName(shown, allowMissingColumns=True)
+    by_user = rows.repartition("user_id").sortWithinPartitions("user_id")
+    length = round(window.total_seconds() * 1000)
+    return by_user.mapInArrow(_of_whole_users(length, revision), BEHAVIOUR_VECTORS.schema)
 
 
 def window_start(at: Column, window: datetime.timedelta) -> Column:
     """The start of the window that a time falls into."""
-    return F.window(at, f"{round(window.total_seconds() * 1000)} milliseconds")["start"]
+    length = round(window.total_seconds() * 1000)
+    return F.timestamp_millis(F.floor(F.unix_millis(at) / length) * length)
 
 
-def _rows(events: DataFrame, decisions: DataFrame, window: datetime.timedelta) -> DataFrame:
-    columns = ["user_id", "event_time", "source", "session_id", "device_id", "ip_hash", "query"]
-    done = events.select(*columns, "item_id", F.col("event_type").alias("kind"), revenue().alias("revenue"))
-    shown = decisions.select(*columns, F.lit(DECISION).alias("kind"))
-    rows = done.unionByName(shown, allowMissingColumns=True)
-    rows = rows.withColumn("window_start", window_start(F.col("event_time"), window))
-    in_order = Window.partitionBy("user_id", "window_start").orderBy("event_time")
-    at = F.unix_millis("event_time")
-    return rows.withColumn("gap", at - F.lag(at).over(in_order))
-
-
-def _order_of_magnitude(gap: Column) -> Column:
-    return F.floor(F.log2(gap + 1)).cast("int")
-
-
-def _totals() -> list[Column]:
-    failed = F.col("kind").endswith(_FAILED)
-    return [
-        *(total(F.when(F.col("kind") == kind, F.col("rows"))).alias(name) for name, kind in _COUNTED.items()),
-        total(F.when(F.col("kind") != DECISION, F.col("rows"))).alias("events"),
-        total(F.when(failed, F.col("rows"))).alias("failures"),
-        F.sum("rows").alias("rows"),
-        F.array_sort(F.collect_list("rows")).alias("kind_sizes"),
-        F.sum("with_item").alias("with_item"),
-        F.sum("gap_sum").alias("gap_sum"),
-        F.sum("gap_squares").alias("gap_squares"),
-        F.min("gap_least").alias("gap_least"),
-        F.flatten(F.collect_list("gap_sizes")).alias("gap_sizes"),
-        total(F.col("spent")).alias("spent_minor"),
-        F.max("dearest").alias("dearest_minor"),
-        *(
-            F.size(F.array_distinct(F.flatten(F.collect_list(column)))).alias(name)
-            for name, column in _DISTINCT.items()
-        ),
-    ]
-
-
-def _figures(window: datetime.timedelta) -> dict[str, Column]:
-    """Each figure by its name, null where nothing can be said. Sums are of integers: the same rows give the same bits."""
-    silence = F.lit(window.total_seconds())
-    gaps = F.col("rows") - 1
-    mean = _share(F.col("gap_sum"), gaps)
-    variance = F.greatest(_share(F.col("gap_squares"), gaps) - mean * mean, F.lit(0.0))
-    by_size = F.transform(
-        F.sequence(F.lit(0), F.lit(_SIZES)), lambda size: F.size(F.filter("gap_sizes", lambda g: g == size))
-    )
-    plain = ("events", *_COUNTED, "failures", *_DISTINCT, "spent_minor", "dearest_minor")
-    figures = {name: F.col(name) for name in plain} | {
-        "failure_share": _share(F.col("failures"), F.col("events")),
-        "clicks_per_decision": _share(F.col("clicks"), F.col("decisions")),
-        "carts_per_click": _share(F.col("carts"), F.col("clicks")),
-        "purchases_per_click": _share(F.col("purchases"), F.col("clicks")),
-        "kinds": F.size("kind_sizes"),
-        "kind_entropy": _entropy(F.col("kind_sizes"), F.col("rows")),
-        "gap_mean_s": F.coalesce(mean / 1000, silence),
-        "gap_variation": _share(F.sqrt(variance), mean),
-        "gap_entropy": _entropy(by_size, gaps),
-        "gap_shortest_s": F.coalesce(F.col("gap_least") / 1000, silence),
-        "repeated_item_share": _share(F.col("with_item") - F.col("distinct_items"), F.col("with_item")),
-    }
-    return {name: figures[name] for name in NAMES}
-
-
-def _share(part: Column, whole: Column) -> Column:
-    return F.try_divide(part.cast("double"), whole.cast("double"))
-
-
-def _entropy(sizes: Column, whole: Column) -> Column:
-    """Shannon's entropy in bits of a list of counts that add up to `whole`."""
-
-    def add(so_far: Column, size: Column) -> Column:
-        share = _share(size, whole)
-        return so_far - F.when(size > 0, share * F.log2(share)).otherwise(0.0)
-
-    return F.aggregate(sizes, F.lit(0.0), add)
-
-
-def corrected_vectors(window: datetime.timedelta, lake: Lake, batch: Touched, revision: int) -> DataFrame:
+def corrected_vectors(window: datetime.timedelta, _: Lake, batch: Touched, revision: int) -> DataFrame:
     """The vectors of the windows that a micro-batch of silver has rows in."""
-    when = batch.when.widened(window, window)
-    keys = batch.acts.select(
-        F.col("user_id").alias("entity_id"), window_start(F.col("at"), window).alias("window_start")
-    )
-    users = batch.acts.select("user_id").distinct()
+    keys = batch.acts.select("user_id", window_start(F.col("at"), window).alias("start")).distinct()
+    start = window_start(F.col("event_time"), window)
     events, decisions = (
-        rows.join(users, "user_id", how="left_semi") for rows in (lake.events(when), lake.decisions(when))
+        rows.withColumn("start", start).join(keys, ["user_id", "start"], how="left_semi")
+        for rows in (batch.events, batch.decisions)
     )
-    found = behaviour_vectors(events, decisions, window, revision)
-    return found.join(keys.distinct(), ["entity_id", "window_start"], how="left_semi")
+    return behaviour_vectors(events, decisions, window, revision)
+
+
+def _of_whole_users(
+    length: int, revision: int
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for `mapInArrow`: batches sorted by user in, rows of gold.behaviour_vectors out."""
+
+    def compute(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        held: list[pa.RecordBatch] = []  # the last user so far, whose rows may go on in the next batch
+        for batch in batches:
+            if batch.num_rows:
+                last = pc.index(batch["user_id"], batch["user_id"][-1]).as_py()
+                if last or (held and held[-1]["user_id"][-1] != batch["user_id"][0]):
+                    complete = pa.Table.from_batches([*held, batch.slice(0, last)])
+                    yield from vectors(complete, length, revision).to_batches()
+                    held = []
+                held.append(batch.slice(last))
+        if held:
+            yield from vectors(pa.Table.from_batches(held), length, revision).to_batches()
+
+    return compute
+
+
+def vectors(rows: pa.Table, length: int, revision: int) -> pa.Table:
+    """Rows of gold.behaviour_vectors, computed from all rows of some users.
+
+    `rows` has at (epoch ms), user_id, kind, revenue and the columns of DISTINCT; `length` is a window's, in
+    ms. The same rows in any order give the same bits.
+    """
+    if not rows.num_rows:
+        return arrow_schema(BEHAVIOUR_VECTORS.schema).empty_table()
+    users, at = rows["user_id"].combine_chunks().dictionary_encode(), rows["at"].to_numpy()
+    user, start = users.indices.to_numpy().astype(np.int64), at // length * length
+    order = np.lexsort((at, start, user))
+    opens = np.flatnonzero(np.r_[True, (np.diff(user[order]) != 0) | (np.diff(start[order]) != 0)])
+    groups = _Groups(rows.take(order), at[order], opens)
+    figures = _figures(groups, length / 1000)
+    matrix = np.nan_to_num(np.column_stack([figures[name] for name in NAMES]), nan=0.0)
+    starts = pa.array(start[order][opens] * 1000, pa.timestamp("us", tz="UTC"))
+    columns = {
+        "entity": [USER] * len(opens),
+        "entity_id": users.dictionary.take(pa.array(user[order][opens])),
+        "window_start": starts,
+        "day": starts.cast(pa.date32()),
+        "vector": list(matrix),
+        "revision": np.full(len(opens), revision),
+    }
+    return pa.table(columns, schema=arrow_schema(BEHAVIOUR_VECTORS.schema))
+
+
+class _Groups:
+    """Rows in the order of user, window and time, and what can be added up per user and window."""
+
+    def __init__(self, rows: pa.Table, at: Codes, opens: Codes) -> None:
+        self.rows = rows
+        self.size = np.diff(np.r_[opens, len(at)])
+        self.of_row = np.repeat(np.arange(len(opens)), self.size)
+        self.first = opens
+        self.inside = np.ones(len(at), bool)
+        self.inside[opens] = False  # the first row of a group has no gap
+        self.gap: Codes = np.where(self.inside, np.diff(at, prepend=at[:1]), 0)
+
+    def _per_group(self, group: Codes, weights: Numbers | None = None) -> Numbers:
+        return np.bincount(group, weights=weights, minlength=len(self.size)).astype(np.float64)
+
+    def count(self, rows: NDArray[np.bool_]) -> Numbers:
+        """How many of the rows that `rows` marks each group has."""
+        return self._per_group(self.of_row[rows])
+
+    def add(self, values: Numbers | Codes, rows: NDArray[np.bool_]) -> Numbers:
+        """The sum of the values of those rows; exact below 2^53, so that it does not depend on their
+        order."""
+        weights = values[rows].astype(np.float64)
+        return self._per_group(self.of_row[rows], weights)
+
+    def codes(self, column: str) -> Codes:
+        """The column's values as numbers from 0, -1 for null."""
+        encoded = self.rows[column].combine_chunks().dictionary_encode()
+        return np.asarray(encoded.indices.fill_null(-1), np.int64)
+
+    def tally(self, codes: Codes, rows: NDArray[np.bool_]) -> tuple[Codes, Codes]:
+        """The distinct pairs of group and code among those rows: the pair's group, and its number of rows."""
+        most = codes.max(initial=0) + 1
+        pairs, sizes = np.unique(self.of_row[rows] * most + codes[rows], return_counts=True)
+        return pairs // most, sizes
+
+    def distinct(self, column: str) -> Numbers:
+        """How many values other than null each group has."""
+        codes = self.codes(column)
+        return self._per_group(self.tally(codes, codes >= 0)[0])
+
+    def entropy(self, codes: Codes, rows: NDArray[np.bool_]) -> Numbers:
+        """Shannon's entropy in bits of each group's codes among those rows, 0 without any."""
+        group, sizes = self.tally(codes, rows)
+        in_order = np.lexsort((sizes, group))
+        group, share = group[in_order], sizes[in_order] / self.count(rows)[group[in_order]]
+        return self._per_group(group, -share * np.log2(share))
+
+
+def _figures(groups: _Groups, silence: float) -> dict[str, Numbers]:
+    kind, inside, gap = groups.rows["kind"], groups.inside, groups.gap
+    everything = np.ones(len(gap), bool)
+    counts = {name: groups.count(_mask(pc.equal(kind, value))) for name, value in COUNTED.items()}
+    events, failures = groups.size - counts["decisions"], groups.count(_mask(pc.ends_with(kind, "_failed")))
+    gaps, mean = groups.size - 1.0, _share(groups.add(gap, inside), groups.size - 1.0)
+    variance = _share(groups.add(gap * gap, inside), gaps) - mean * mean
+    with_item = groups.count(_mask(pc.is_valid(groups.rows["item_id"])))
+    shortest = np.minimum.reduceat(np.where(inside, gap, np.iinfo(np.int64).max), groups.first)
+    has_price = _mask(pc.is_valid(groups.rows["revenue"]))
+    spent = groups.rows["revenue"].fill_null(0).to_numpy()
+    distinct = {name: groups.distinct(column) for name, column in DISTINCT.items()}
+    is_lonely = gaps == 0
+    return (
+        counts
+        | distinct
+        | {
+            "events": events,
+            "failures": failures,
+            "failure_share": _share(failures, events),
+            "clicks_per_decision": _share(counts["clicks"], counts["decisions"]),
+            "carts_per_click": _share(counts["carts"], counts["clicks"]),
+            "purchases_per_click": _share(counts["purchases"], counts["clicks"]),
+            "kinds": groups.distinct("kind"),
+            "kind_entropy": groups.entropy(groups.codes("kind"), everything),
+            "gap_mean_s": np.where(is_lonely, silence, mean / 1000),
+            "gap_shortest_s": np.where(is_lonely, silence, shortest / 1000),
+            "gap_variation": _share(np.sqrt(np.maximum(variance, 0)), mean),
+            "gap_entropy": groups.entropy(np.log2(gap + 1).astype(np.int64), inside),
+            "repeated_item_share": _share(with_item - distinct["distinct_items"], with_item),
+            "spent_minor": groups.add(spent, has_price),
+            "dearest_minor": np.maximum.reduceat(spent, groups.first).astype(np.float64),
+        }
+    )
+
+
+def _mask(values: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.asarray(values.to_numpy(), dtype=bool)
+
+
+def _share(part: Numbers, whole: Numbers) -> Numbers:
+    """`part` / `whole`, NaN where there is no whole."""
+    return np.asarray(np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0))

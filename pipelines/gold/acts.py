@@ -1,4 +1,5 @@
-"""What users did, as every table of gold counts it: interactions and the lists they were shown, with their money."""
+"""What users did, as every table of gold counts it: interactions and the lists they were shown, with their
+money."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def total(amount: Column) -> Column:
 
 
 def interactions(events: DataFrame) -> DataFrame:
-    """One row for each interaction: user_id, at, day, kind (its event type), item_id, source, revenue, currency."""
+    """One row for each interaction: user_id, at, day, kind (its event type), item_id, source, revenue,
+    currency."""
     return events.select(
         "user_id",
         F.col("event_time").alias("at"),
@@ -65,7 +67,8 @@ def acts(events: DataFrame, decisions: DataFrame) -> DataFrame:
 
 
 def mark(family: str, name: Column, amount: Column | int = 1) -> Column:
-    """One tally mark: `amount` for `name` in a family of names; null, and not counted, where the name or the amount is null."""
+    """One tally mark: `amount` for `name` in a family of names; null, and not counted, where the name or the
+    amount is null."""
     amount = F.lit(amount).cast("long") if isinstance(amount, int) else amount
     made = F.struct(F.lit(family).alias("family"), name.alias("name"), amount.alias("amount"))
     return F.when(name.isNotNull() & amount.isNotNull(), made)
@@ -74,8 +77,9 @@ def mark(family: str, name: Column, amount: Column | int = 1) -> Column:
 def tally(rows: DataFrame, keys: Sequence[str], marks: Column, also: Sequence[Column] = ()) -> DataFrame:
     """Of each key the total per family and name, in one row: read it with `by_name` and `names`.
 
-    `marks` is an array column of `mark`s. `also` are aggregates that do not change when a row is repeated (min, max, min_by): they
-    become the columns of their aliases. Totals stay exact and memory stays small however many names a key has.
+    `marks` is an array column of `mark`s. `also` are aggregates that do not change when a row is repeated
+    (min, max, min_by): they become the columns of their aliases. Totals stay exact and memory stays small
+    however many names a key has.
     """
     marked = rows.withColumn("_mark", F.explode(F.array_compact(marks)))
     totals = marked.groupBy(*keys, F.col("_mark.family").alias("_family"), F.col("_mark.name").alias("_name"))
@@ -83,7 +87,8 @@ def tally(rows: DataFrame, keys: Sequence[str], marks: Column, also: Sequence[Co
 
 
 def by_name(family: str) -> Column:
-    """The totals of a family as a map in the order of its names; to be used when the rows of `tally` are grouped by its keys."""
+    """The totals of a family as a map in the order of its names; to be used when the rows of `tally` are
+    grouped by its keys."""
     entry = F.when(F.col("_family") == family, F.struct("_name", F.coalesce("_total", F.lit(0))))
     return F.map_from_entries(F.array_sort(F.collect_list(entry)))
 

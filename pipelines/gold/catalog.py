@@ -20,8 +20,9 @@ def named_values(domain: Domain) -> list[str]:
 
 
 def versions(items: DataFrame, domain: Domain, attributes: Sequence[str]) -> DataFrame:
-    """When each version of an item held, `valid_from` <= time < `valid_to`, and its values: columns item_id and `values`, a list of
-    (attribute, value). A tags attribute has one entry per tag; an attribute without a value has the one entry `unknown`.
+    """When each version of an item held, `valid_from` <= time < `valid_to`, and its values: columns item_id
+    and `values`, a list of (attribute, value). A tags attribute has one entry per tag; an attribute without a
+    value has the one entry `unknown`.
     """
     in_order = Window.partitionBy("item_id").orderBy("valid_from", "topic", "partition", "offset")
     valid_to = F.coalesce(F.lead("valid_from").over(in_order), F.lit(FOR_EVER))
@@ -48,7 +49,8 @@ def _entries(domain: Domain, attribute: str) -> Column:
 
 
 def with_values(rows: DataFrame, catalog: DataFrame, attributes: Sequence[str]) -> DataFrame:
-    """`rows` (item_id, at, …) with `values`: what their item's attributes were at that time, as `versions` lists them.
+    """`rows` (item_id, at, …) with `values`: what their item's attributes were at that time, as `versions`
+    lists them.
 
     An item that the catalog does not know, or did not know yet, has the value `unknown` for every attribute.
     """

@@ -17,10 +17,12 @@ def attribution_window(domain: Domain) -> datetime.timedelta:
 
 
 def decision_outcomes(decisions: DataFrame, events: DataFrame, domain: Domain, revision: int) -> DataFrame:
-    """One row of gold.decision_outcomes for each item of each decision, at its first position in the list, counted from 1.
+    """One row of gold.decision_outcomes for each item of each decision, at its first position in the list,
+    counted from 1.
 
-    An outcome is an event of a type that the domain gives a gain, that names the decision and the item, and happened from the time of
-    the decision until the end of the attribution window, both included. `label` is the gain of the best one, 0 without any.
+    An outcome is an event of a type that the domain gives a gain, that names the decision and the item, and
+    happened from the time of the decision until the end of the attribution window, both included. `label` is
+    the gain of the best one, 0 without any.
     """
     shown = decisions.select(
         "decision_id",

@@ -18,11 +18,13 @@ ALL = "all"
 def engagement(
     events: DataFrame, decisions: DataFrame, items: DataFrame, domain: Domain, revision: int
 ) -> DataFrame:
-    """The domain's metrics for each minute and segment of silver's events and decisions, as rows of gold.engagement.
+    """The domain's metrics for each minute and segment of silver's events and decisions, as rows of
+    gold.engagement.
 
-    Segments: `all`; `source=<value>`; `<attribute>=<value>` with the values that silver.items had at that time, so that a row counts
-    once in the segment of each of its tags. A missing value is `unknown`. Only what names an item belongs to a segment by attribute:
-    see `has_item` for the metrics that are published there. A metric without a row is 0 (a ratio without a row had no exposure).
+    Segments: `all`; `source=<value>`; `<attribute>=<value>` with the values that silver.items had at that
+    time, so that a row counts once in the segment of each of its tags. A missing value is `unknown`. Only
+    what names an item belongs to a segment by attribute: see `has_item` for the metrics that are published
+    there. A metric without a row is 0 (a ratio without a row had no exposure).
     """
     attributes = by_item(domain)
     rows = _in_plain_segments(_happenings(events, decisions, domain), domain)
@@ -51,8 +53,9 @@ def by_item(domain: Domain) -> list[str]:
 
 
 def has_item(metric: Metric, domain: Domain) -> bool:
-    """Whether a metric means something for a segment of items: it counts `any`, `shown`, distinct values, or event types that require
-    an item; not decisions, whose lists have items of all kinds, nor event types that need no item, such as a search."""
+    """Whether a metric means something for a segment of items: it counts `any`, `shown`, distinct values, or
+    event types that require an item; not decisions, whose lists have items of all kinds, nor event types that
+    need no item, such as a search."""
     if metric.ratio:
         parts = {m.name: m for m in domain.metrics}
         return all(has_item(parts[name], domain) for name in metric.ratio)

@@ -13,7 +13,8 @@ from pipelines.gold.acts import by_name, interactions, mark, names, sum_of, tall
 
 
 def item_stats(events: DataFrame, decisions: DataFrame, revision: int) -> DataFrame:
-    """What happened to each item on each day (UTC) of silver's events and decisions, as rows of gold.item_stats.
+    """What happened to each item on each day (UTC) of silver's events and decisions, as rows of
+    gold.item_stats.
 
     `shown` counts the decisions that listed the item, `users` the distinct users who interacted with it.
     """
@@ -45,8 +46,9 @@ def item_stats(events: DataFrame, decisions: DataFrame, revision: int) -> DataFr
 def rolling_item_stats(daily: DataFrame, days: Sequence[int], as_of: datetime.date) -> DataFrame:
     """Totals of the last `days` days up to and including `as_of`, for each item and each length in `days`.
 
-    `daily` are valid rows of gold.item_stats. Columns: item_id, as_of, days, shown, counts, revenue_minor, and `user_days`: the sum of
-    the days' distinct users, who are counted once for each day they came. Items without a row in a window have none in the result.
+    `daily` are valid rows of gold.item_stats. Columns: item_id, as_of, days, shown, counts, revenue_minor,
+    and `user_days`: the sum of the days' distinct users, who are counted once for each day they came. Items
+    without a row in a window have none in the result.
     """
     windows = F.explode(F.array(*(F.lit(length) for length in days)))
     in_window = F.col("day").between(F.date_sub(F.lit(as_of), F.col("days") - 1), F.lit(as_of))

@@ -14,8 +14,9 @@ from pipelines.gold.acts import acts, by_name, mark, names, sum_of, tally
 def sessions(events: DataFrame, decisions: DataFrame, gap: datetime.timedelta, revision: int) -> DataFrame:
     """The sessions of every user in silver's events and decisions, as rows of gold.sessions.
 
-    A session ends when its user does nothing, and is shown nothing, for longer than `gap`; a pause of exactly `gap` is still inside.
-    Its source is the one of its first row that has one; `items` counts distinct items of interactions, `revenue_minor` its purchases.
+    A session ends when its user does nothing, and is shown nothing, for longer than `gap`; a pause of exactly
+    `gap` is still inside. Its source is the one of its first row that has one; `items` counts distinct items
+    of interactions, `revenue_minor` its purchases.
     """
     by_user = Window.partitionBy("user_id").orderBy("at")
     pause = F.col("at") - F.lag("at").over(by_user)

@@ -1,23 +1,24 @@
-"""Stretches of time: where a micro-batch's rows and their neighbours lie, so that only those files are read."""
+"""Stretches of time: where a micro-batch's rows and their neighbours lie, so that only those files are
+read."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-HOUR = 3600
+MINUTE, HOUR, DAY = 60, 3600, 86_400
 END = 253_402_300_799  # the last second of the year 9999
 MOST = 32  # stretches in one filter; more are joined over their shortest holes
 
 
-def hour_of(at: Column) -> Column:
-    """The hour since the epoch in which a time lies."""
-    return F.floor(F.unix_seconds(at) / HOUR)
+def tick(at: Column, length: int) -> Column:
+    """The number since the epoch of the tick, `length` seconds long, in which a time lies."""
+    return F.floor(F.unix_seconds(at) / length)
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Stretches:
     bounds: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of_hours(cls, hours: Iterable[int]) -> Stretches:
-        """Those that cover the given hours since the epoch."""
-        return _joined((hour * HOUR, (hour + 1) * HOUR) for hour in hours)
+    def of_ticks(cls, ticks: Iterable[int], length: int) -> Stretches:
+        """Those that cover the given ticks since the epoch."""
+        return _joined((number * length, (number + 1) * length) for number in ticks)
 
     @classmethod
     def since(cls, second: int) -> Stretches:
@@ -47,37 +48,43 @@ class Stretches:
 
     def whole_days(self) -> Stretches:
         """Each stretch extended to whole days (UTC)."""
-        day = 24 * HOUR
-        return _joined((start // day * day, -(-end // day) * day) for start, end in self.bounds)
+        return _joined((start // DAY * DAY, -(-end // DAY) * DAY) for start, end in self.bounds)
 
     def contain(self, at: Column, day: Column) -> Column:
-        """Whether a time lies in one of them; `day` is the date of that time and lets partitions be skipped."""
-        return self._any(at, at, day, day)
+        """Whether a time lies in one of them; `day` is its date and lets partitions be skipped."""
+        return self._any(lambda start, end: (at >= start) & (at < end) & _days(day, start, end))
 
     def overlap(self, first: Column, last: Column, day_of_first: Column) -> Column:
-        """Whether something that lasted from `first` to `last` has a moment in one of them; `day_of_first` skips partitions."""
-        return self._any(first, last, day_of_first, None)
+        """Whether what lasted from `first` to `last` has a moment in one of them; the day skips
+        partitions."""
+        return self._any(
+            lambda start, end: (last >= start) & (first < end) & (day_of_first <= F.to_date(end))
+        )
 
-    def _any(self, first: Column, last: Column, first_day: Column, last_day: Column | None) -> Column:
-        conditions = []
-        for start, end in self.bounds:
-            begin, finish = F.timestamp_seconds(F.lit(start)), F.timestamp_seconds(F.lit(end))
-            inside = (last >= begin) & (first < finish) & (first_day <= F.to_date(finish))
-            conditions.append(inside if last_day is None else inside & (last_day >= F.to_date(begin)))
+    def _any(self, holds: Callable[[Column, Column], Column]) -> Column:
+        conditions = (holds(_time(start), _time(end)) for start, end in self.bounds)
         return reduce(lambda a, b: a | b, conditions, F.lit(False))
 
 
+def _time(second: int) -> Column:
+    return F.timestamp_seconds(F.lit(second))
+
+
+def _days(day: Column, start: Column, end: Column) -> Column:
+    return (day >= F.to_date(start)) & (day <= F.to_date(end))
+
+
 def _joined(bounds: Iterable[tuple[int, int]]) -> Stretches:
-    found: list[tuple[int, int]] = []
+    apart: list[tuple[int, int]] = []
     for start, end in sorted(bounds):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        if apart and start <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
         else:
-            found.append((start, end))
-    holes = sorted(range(1, len(found)), key=lambda i: found[i][0] - found[i - 1][1])
-    bridged = set(holes[: max(0, len(found) - MOST)])
+            apart.append((start, end))
+    shortest = sorted(range(1, len(apart)), key=lambda i: apart[i][0] - apart[i - 1][1])
+    bridged = set(shortest[: max(0, len(apart) - MOST)])
     kept: list[tuple[int, int]] = []
-    for index, (start, end) in enumerate(found):
+    for index, (start, end) in enumerate(apart):
         if index in bridged:
             kept[-1] = (kept[-1][0], end)
         else:

@@ -14,8 +14,9 @@ from pipelines.gold.catalog import named_values, versions, with_values
 def user_profiles(sessions: DataFrame, items: DataFrame, domain: Domain, revision: int) -> DataFrame:
     """One row of gold.user_profiles for each user of the valid `sessions`.
 
-    `favourites` names, for each category and tags attribute, the value whose items the user interacted with most often, the first in
-    the alphabet among equals; values are those that silver.items had when the session began, and `unknown` is nobody's favourite.
+    `favourites` names, for each category and tags attribute, the value whose items the user interacted with
+    most often, the first in the alphabet among equals; values are those that silver.items had when the
+    session began, and `unknown` is nobody's favourite.
     """
     marks = F.concat(
         F.array(mark("session", F.lit("session"))),

@@ -85,8 +85,8 @@ def check_placement(placed: DataFrame, workers: int) -> None:
         torn = decisions.where("tasks > 1 or sides > 1").first()
         if torn is not None:
             raise TrainingError(
-                f"decision {torn['decision_id']!r} lies in {torn['tasks']} tasks and on {torn['sides']} sides "
-                "of the validation mark: mark all items of a decision alike, and keep them in one partition"
+                f"decision {torn['decision_id']!r} lies in {torn['tasks']} tasks and on {torn['sides']} "
+                "sides of the validation mark: mark all items of a decision alike, and keep them in one partition"
             )
         teaching = decisions.where("teaches").select("task", "is_validation").distinct().collect()
     finally:

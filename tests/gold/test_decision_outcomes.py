@@ -2,9 +2,8 @@
 
 import datetime
 
-from tests.builders_gold import a_decision, a_shop, an_event, at, decisions, events
-
 from pipelines.gold.decision_outcomes import decision_outcomes
+from tests.builders_gold import a_decision, a_shop, an_event, at, decisions, events
 
 
 def found(spark, lists, rows):

@@ -1,10 +1,10 @@
 """Engagement: each kind of metric, each kind of segment, and what has no segment."""
 
 import pytest
-from tests.builders_gold import SHOP, a_decision, a_shop, an_event, an_item, at, decisions, events, items
 
 from pipelines.errors import DomainError
 from pipelines.gold.engagement import engagement
+from tests.builders_gold import SHOP, a_decision, a_shop, an_event, an_item, at, decisions, events, items
 
 CATALOG = (
     an_item("hat", category="hats", tags=["red", "new"]),

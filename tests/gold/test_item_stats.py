@@ -2,9 +2,8 @@
 
 import datetime
 
-from tests.builders_gold import a_decision, an_event, decisions, events
-
 from pipelines.gold.item_stats import item_stats, rolling_item_stats
+from tests.builders_gold import a_decision, an_event, decisions, events
 
 FIRST, SECOND = datetime.date(2026, 3, 1), datetime.date(2026, 3, 2)
 DAY = 24 * 60

@@ -2,9 +2,8 @@
 
 import datetime
 
-from tests.builders_gold import a_decision, an_event, at, decisions, events
-
 from pipelines.gold.sessions import sessions
+from tests.builders_gold import a_decision, an_event, at, decisions, events
 
 GAP = datetime.timedelta(minutes=30)
 

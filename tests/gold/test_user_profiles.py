@@ -2,10 +2,9 @@
 
 import datetime
 
-from tests.builders_gold import a_decision, a_shop, an_event, an_item, at, decisions, events, items
-
 from pipelines.gold.sessions import sessions
 from pipelines.gold.user_profiles import user_profiles
+from tests.builders_gold import a_decision, a_shop, an_event, an_item, at, decisions, events, items
 
 CATALOG = [
     an_item("hat", category="hats", tags=["red", "new"]),

@@ -1,0 +1,27 @@
+"""Run benchmarks one after the other: all of them, or those whose names are given (B1 B2)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from benchmarks.harness import ROOT
+
+KNOWN = {"B1": "benchmarks.b01_landing", "B2": "benchmarks.b02_freshness"}
+
+
+def main() -> int:
+    """Exit code 0 when all that were asked for ran."""
+    asked = [name.upper() for name in sys.argv[1:]] or list(KNOWN)
+    unknown = [name for name in asked if name not in KNOWN]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}; known: {', '.join(KNOWN)}", file=sys.stderr)
+        return 2
+    return max(
+        subprocess.run([sys.executable, "-m", KNOWN[name]], cwd=ROOT, check=False).returncode
+        for name in asked
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
