@@ -1,4 +1,4 @@
-"""Source records of the simulated shop, and landed rows of them: what a test does not name, does not matter to it."""
+"""Records of the simulated shop, and landed rows of them. What a test does not name does not matter to it."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -220,5 +220,5 @@ class _Attributes:
         elif isinstance(given, dict):
             return list(given.items())
         else:
-            reasons.append(f"{self.path} is not an object of attributes")
+            reasons.append(f"{self.path} is {described(given)}, but should be an object")
         return []

@@ -20,9 +20,10 @@ _CLASSES = tuple(
         ("unknown event type", r"event_type .* is unknown"),
         ("missing", r"\S+ is (missing|empty)"),
         ("overflow", r".*, more than a? ?\d+.bits? .*hold"),
-        ("wrong type", r".*, but should (be|have) "),
+        ("wrong type", r".*, but should (be|have) |\S+ is not a list of objects"),
         ("wrong time", r"\S+ .*(is before|is more than|which lies outside)"),
         ("too long", r"\S+ has \d+ (characters|ids), more than"),
+        ("wrong value", r"schema_version is -?\d+, but|propensity (has|holds) "),
     )
 )
 OTHER = "other"
