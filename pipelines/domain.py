@@ -14,13 +14,12 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
-from pipelines.contracts.records import RECORDS
+from pipelines.domain_checks import check
 from pipelines.errors import DomainError, nearest
 from pipelines.settings import Settings
 
 AttributeKind = Literal["number", "category", "text", "tags", "vector"]
 RecordKind = Literal["interaction", "decision", "item"]
-REVENUE = "revenue"
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -151,7 +150,7 @@ def parse_domain(text: str, origin: str) -> Domain:
         domain = msgspec.convert(content | {"origin": origin, "lines": lines}, Domain)
     except msgspec.ValidationError as problem:
         raise _explained(str(problem), origin, lines) from None
-    _check(domain)
+    check(domain)
     return domain
 
 
@@ -222,91 +221,3 @@ def _paths_like(path: str, lines: dict[str, int], key: str) -> str | None:
     pattern = re.escape(path).replace(re.escape("[...]"), r"\.[^.\[]+")
     found = [p for p in lines if re.fullmatch(pattern, p) and (not key or f"{p}.{key}" in lines)]
     return found[0] if found else None
-
-
-def _check(domain: Domain) -> None:
-    for index, record in enumerate(domain.records):
-        _check_record(domain, record, f"records[{index}]")
-    kinds = {r.kind for r in domain.records}
-    if "interaction" not in kinds:
-        raise domain.error(
-            "records", "no record of kind interaction: a shop without behaviour cannot be learnt from"
-        )
-    for name, attribute in domain.attributes.items():
-        if (attribute.kind == "vector") != (attribute.length is not None):
-            raise domain.error(f"attributes.{name}", "a vector needs `length`, and nothing else has one")
-    for name, event_type in domain.event_types.items():
-        for needed in event_type.requires:
-            if needed not in RECORDS["interaction"]:
-                raise domain.error(f"event_types.{name}.requires", _unknown_field(needed, "interaction"))
-    for name in domain.outcomes.gains:
-        if name not in domain.event_types:
-            raise domain.error(
-                f"outcomes.gains.{name}", f"unknown event type{nearest(name, list(domain.event_types))}"
-            )
-    _check_metrics(domain)
-
-
-def _unknown_field(name: str, kind: str) -> str:
-    known = list(RECORDS[kind])
-    return f"{kind} has no field '{name}'{nearest(name, known)}; known: {', '.join(known)}"
-
-
-def _check_record(domain: Domain, record: Record, path: str) -> None:
-    known = RECORDS[record.kind]
-    for group, given in (("fields", record.fields), ("constants", record.constants)):
-        for name in given:
-            if name not in known:
-                raise domain.error(f"{path}.{group}.{name}", _unknown_field(name, record.kind))
-    missing = [
-        n for n, f in known.items() if f.required and n not in record.fields and n not in record.constants
-    ]
-    if missing:
-        raise domain.error(f"{path}.fields", f"{record.kind} needs {', '.join(missing)}")
-    if record.attributes is not None and record.kind != "item":
-        raise domain.error(f"{path}.attributes", "only an item has attributes")
-
-
-def _check_metrics(domain: Domain) -> None:
-    names = [m.name for m in domain.metrics]
-    counts = [m.name for m in domain.metrics if m.count]
-    known_counts = [*domain.event_types, "any", "decision", "shown"]
-    for index, metric in enumerate(domain.metrics):
-        path = f"metrics[{index}]"
-        given = [k for k in ("count", "distinct", "sum", "ratio") if getattr(metric, k) is not None]
-        if len(given) != 1:
-            raise domain.error(path, f"give exactly one of count, distinct, sum, ratio, not {given}")
-        if names.index(metric.name) != index:
-            raise domain.error(f"{path}.name", f"metric '{metric.name}' is declared twice")
-        if metric.count is not None and metric.count not in known_counts:
-            raise domain.error(
-                f"{path}.count",
-                f"nothing to count called '{metric.count}'{nearest(metric.count, known_counts)}",
-            )
-        for part in metric.ratio or ():
-            if part not in counts:
-                raise domain.error(f"{path}.ratio", f"no count metric '{part}'{nearest(part, counts)}")
-        for part in metric.of:
-            if part not in domain.event_types:
-                raise domain.error(
-                    f"{path}.of", f"unknown event type '{part}'{nearest(part, list(domain.event_types))}"
-                )
-        if metric.distinct is not None and metric.distinct not in RECORDS["interaction"]:
-            raise domain.error(f"{path}.distinct", _unknown_field(metric.distinct, "interaction"))
-        sums = [REVENUE, *(n for n, f in RECORDS["interaction"].items() if f.kind in ("integer", "number"))]
-        if metric.sum is not None and metric.sum not in sums:
-            hint = nearest(metric.sum, sums)
-            raise domain.error(f"{path}.sum", f"'{metric.sum}' is not a number of an interaction{hint}")
-    categories = ["source", *(n for n, a in domain.attributes.items() if a.kind in ("category", "tags"))]
-    for index, segment in enumerate(domain.segments):
-        if segment not in categories:
-            raise domain.error(
-                f"segments[{index}]",
-                f"'{segment}' is neither source nor a category{nearest(segment, categories)}",
-            )
-
-
-def as_dict(domain: Domain) -> dict[str, Any]:
-    """The domain as plain values, for records of runs; without line numbers."""
-    plain: dict[str, Any] = msgspec.to_builtins(domain)
-    return {k: v for k, v in plain.items() if k not in ("lines", "origin")}

@@ -16,9 +16,9 @@ from pipelines import settings as settings_module
 from pipelines.domain import load_domain
 from pipelines.errors import LakePulseError
 from pipelines.late import LateQuery
+from pipelines.ready import tell_ready
 from pipelines.session import spark_session
 from pipelines.settings import Settings
-from pipelines.stack.part import tell_ready
 
 log = logging.getLogger("lakepulse")
 INTERRUPTED = 130

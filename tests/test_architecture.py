@@ -124,7 +124,17 @@ def test_schemas_stand_in_contracts_only():
 
 def test_rooms_open_nothing():
     """Readers, writers, files and sockets are opened in io, stack, session, cli, settings and domain only."""
-    openers = {"io", "stack", "cli", "session.py", "settings.py", "domain.py", "domain_file.py", "launch.py"}
+    openers = {
+        "io",
+        "stack",
+        "cli",
+        "session.py",
+        "settings.py",
+        "domain.py",
+        "domain_file.py",
+        "launch.py",
+        "ready.py",
+    }
     files = {
         "models",
         "simulate",
@@ -170,6 +180,7 @@ def test_randomness_is_seeded():
                 "PCG64",
                 "Philox",
                 "Random",
+                "SystemRandom",
             )
             assert not unseeded, f"{name(path)}:{line} draws from a global generator"
 

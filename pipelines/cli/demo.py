@@ -16,7 +16,7 @@ HELP = "bring everything up, send events through all of it, train, promote, scor
 EXAMPLES = """\
 examples:
   lakepulse demo                                      a simulated shop
-  lakepulse demo --data events.jsonl.gz --domain ranklens
+  lakepulse demo --data events.jsonl.gz --domain ../my/shop.yml
 
 Leaves Kafka, MLflow and the streams running: `lakepulse status` shows them, `lakepulse down` stops them.
 """

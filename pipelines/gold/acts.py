@@ -75,22 +75,21 @@ def mark(family: str, name: Column, amount: Column | int = 1) -> Column:
 
 
 def tally(rows: DataFrame, keys: Sequence[str], marks: Column, also: Sequence[Column] = ()) -> DataFrame:
-    """Of each key the total per family and name, in one row: read it with `by_name` and `names`.
+    """Of each key the total per family and name, in one row: read it with `by_name`, `names` and `sum_of`.
 
     `marks` is an array column of `mark`s. `also` are aggregates that do not change when a row is repeated
-    (min, max, min_by): they become the columns of their aliases. Totals stay exact and memory stays small
-    however many names a key has.
+    (min, max): they become the columns of their aliases. Totals stay exact and memory stays small however
+    many names a key has. Numbers and times only: with a text among the aggregates Spark would sort the rows.
     """
-    marked = rows.withColumn("_mark", F.explode(F.array_compact(marks)))
+    marked = rows.withColumn("_mark", F.explode(marks)).where(F.col("_mark").isNotNull())
     totals = marked.groupBy(*keys, F.col("_mark.family").alias("_family"), F.col("_mark.name").alias("_name"))
     return totals.agg(total(F.col("_mark.amount")).alias("_total"), *also)
 
 
 def by_name(family: str) -> Column:
-    """The totals of a family as a map in the order of its names; to be used when the rows of `tally` are
-    grouped by its keys."""
+    """The totals of a family as a map in the order of its names; an aggregate of the rows of `tally`."""
     entry = F.when(F.col("_family") == family, F.struct("_name", F.coalesce("_total", F.lit(0))))
-    return F.map_from_entries(F.array_sort(F.collect_list(entry)))
+    return F.map_from_entries(F.sort_array(F.collect_list(entry)))
 
 
 def names(family: str) -> Column:
@@ -101,3 +100,8 @@ def names(family: str) -> Column:
 def sum_of(family: str) -> Column:
     """The total over all names of a family, 0 when it has none."""
     return total(F.when(F.col("_family") == family, F.col("_total")))
+
+
+def first_name(family: str, since: str) -> Column:
+    """Of a family's names the one with the least `since`, the first in the alphabet among equals."""
+    return F.min(F.when(F.col("_family") == family, F.struct(since, "_name")))["_name"]

@@ -48,18 +48,12 @@ def _entries(domain: Domain, attribute: str) -> Column:
     )
 
 
-def with_values(rows: DataFrame, catalog: DataFrame, attributes: Sequence[str]) -> DataFrame:
-    """`rows` (item_id, at, …) with `values`: what their item's attributes were at that time, as `versions`
-    lists them.
-
-    An item that the catalog does not know, or did not know yet, has the value `unknown` for every attribute.
-    """
+def with_values(rows: DataFrame, catalog: DataFrame, otherwise: Column) -> DataFrame:
+    """`rows` (item_id, at, …) with the `values` that `catalog`, made from `versions`, had for their item at
+    that time; `otherwise` for an item that the catalog does not know, or did not know yet."""
     known = catalog.withColumnRenamed("item_id", "_item_id")
     held = (F.col("at") >= F.col("valid_from")) & (F.col("at") < F.col("valid_to"))
-    nothing = F.array(
-        *(F.struct(F.lit(name).alias("attribute"), F.lit(UNKNOWN).alias("value")) for name in attributes)
-    )
     found = rows.join(known, (F.col("item_id") == F.col("_item_id")) & held, how="left")
-    return found.withColumn("values", F.coalesce("values", nothing)).drop(
+    return found.withColumn("values", F.coalesce("values", otherwise)).drop(
         "_item_id", "valid_from", "valid_to"
     )

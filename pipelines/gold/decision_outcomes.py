@@ -24,14 +24,17 @@ def decision_outcomes(decisions: DataFrame, events: DataFrame, domain: Domain, r
     happened from the time of the decision until the end of the attribution window, both included. `label` is
     the gain of the best one, 0 without any.
     """
-    shown = decisions.select(
+    place = F.posexplode("items").alias("_place", "item_id")
+    listed = decisions.select(
         "decision_id",
         "user_id",
         F.col("event_time").alias("decided_at"),
         F.col("event_date").alias("day"),
-        F.posexplode(F.array_distinct("items")).alias("_place", "item_id"),
-        F.col("items").alias("_items"),
+        "items",
+        place,
     )
+    is_first = F.array_position("items", F.col("item_id")) == F.col("_place") + 1
+    shown = listed.where(is_first).withColumn("position", F.col("_place") + 1).drop("items", "_place")
     gains = domain.outcomes.gains
     happened = events.where(F.col("event_type").isin(*gains)).select(
         "decision_id", "item_id", "event_time", F.col("event_type").alias("kind"), _gain(gains).alias("gain")
@@ -40,11 +43,7 @@ def decision_outcomes(decisions: DataFrame, events: DataFrame, domain: Domain, r
     counted = F.col("event_time").between(F.col("decided_at"), until)
     in_time = counted & F.col("gain").isNotNull()
     pairs = shown.join(happened, on=["decision_id", "item_id"], how="left")
-    found = pairs.groupBy("decision_id", "item_id").agg(
-        F.min(F.array_position("_items", F.col("item_id"))).alias("position"),
-        F.min("user_id").alias("user_id"),
-        F.min("decided_at").alias("decided_at"),
-        F.min("day").alias("day"),
+    found = pairs.groupBy(*shown.columns).agg(
         F.coalesce(F.max(F.when(in_time, F.col("gain"))), F.lit(0.0)).alias("label"),
         _counts(list(gains), in_time).alias("outcomes"),
         F.min(F.when(in_time, F.col("event_time"))).alias("first_outcome_at"),

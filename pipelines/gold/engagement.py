@@ -8,7 +8,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.contracts.gold import ENGAGEMENT
-from pipelines.domain import REVENUE, Domain, Metric
+from pipelines.domain import Domain, Metric
+from pipelines.domain_checks import REVENUE
 from pipelines.gold.acts import UNKNOWN, money, total
 from pipelines.gold.catalog import versions, with_values
 
@@ -26,23 +27,16 @@ def engagement(
     what names an item belongs to a segment by attribute: see `has_item` for the metrics that are published
     there. A metric without a row is 0 (a ratio without a row had no exposure).
     """
-    attributes = by_item(domain)
     rows = _in_plain_segments(_happenings(events, decisions, domain), domain)
-    if attributes:
-        named = _happenings_with_item(events, decisions, domain)
-        valued = with_values(named, versions(items, domain, attributes), attributes)
-        segments = F.transform("values", lambda v: F.concat_ws("=", v["attribute"], v["value"]))
+    if by_item(domain):
         rows = rows.unionByName(
-            valued.withColumn("segment", F.explode(segments))
-            .drop("values")
-            .withColumn("by_item", F.lit(True))
+            _in_item_segments(_happenings_with_item(events, decisions, domain), items, domain)
         )
     measured = rows.groupBy(F.date_trunc("minute", "at").alias("minute"), "segment", "by_item")
-    figures = measured.agg(*(_measure(m).alias(m.name) for m in domain.metrics if not m.ratio))
-    published = F.explode(F.array_compact(F.array(*(_figure(m, domain) for m in domain.metrics))))
-    found = figures.select("minute", "segment", published.alias("figure")).select(
-        "minute", "segment", "figure.*"
-    )
+    measures = measured.agg(*(_measure(m).alias(m.name) for m in domain.metrics if not m.ratio))
+    figure = F.explode(F.array(*(_figure(m, domain) for m in domain.metrics)))
+    figures = measures.select("minute", "segment", figure.alias("figure")).where(F.col("figure").isNotNull())
+    found = figures.select("minute", "segment", "figure.*")
     constants = {"day": F.to_date("minute"), "is_removed": F.lit(False), "revision": F.lit(revision)}
     return ENGAGEMENT.conform(found.withColumns(constants))
 
@@ -111,6 +105,15 @@ def _in_plain_segments(rows: DataFrame, domain: Domain) -> DataFrame:
     by_source = F.concat(F.lit("source="), F.coalesce("source", F.lit(UNKNOWN)))
     segments = [F.lit(ALL), *([by_source] if "source" in domain.segments else [])]
     return rows.withColumns({"segment": F.explode(F.array(*segments)), "by_item": F.lit(False)})
+
+
+def _in_item_segments(rows: DataFrame, items: DataFrame, domain: Domain) -> DataFrame:
+    names = by_item(domain)
+    segments = F.transform("values", lambda value: F.concat_ws("=", value["attribute"], value["value"]))
+    catalog = versions(items, domain, names).withColumn("values", segments)
+    unknown = F.array(*(F.lit(f"{name}={UNKNOWN}") for name in names))
+    valued = with_values(rows, catalog, unknown)
+    return valued.withColumns({"segment": F.explode("values"), "by_item": F.lit(True)}).drop("values")
 
 
 def _measure(metric: Metric) -> Column:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines.contracts.gold import SESSIONS
-from pipelines.gold.acts import acts, by_name, mark, names, sum_of, tally
+from pipelines.gold.acts import acts, by_name, first_name, mark, names, sum_of, tally
 
 
 def sessions(events: DataFrame, decisions: DataFrame, gap: datetime.timedelta, revision: int) -> DataFrame:
@@ -27,12 +27,13 @@ def sessions(events: DataFrame, decisions: DataFrame, gap: datetime.timedelta, r
         mark("kind", F.col("kind")),
         mark("item", F.col("item_id")),
         mark("revenue", F.col("currency"), F.col("revenue")),
+        mark("source", F.col("source")),
     )
-    first_source = F.min(F.when(F.col("source").isNotNull(), F.struct("at", "source"))).alias("_first_source")
-    parts = tally(rows, ["user_id", "session_start"], marks, [F.max("at").alias("_end"), first_source])
+    times = [F.min("at").alias("_since"), F.max("at").alias("_end")]
+    parts = tally(rows, ["user_id", "session_start"], marks, times)
     found = parts.groupBy("user_id", "session_start").agg(
         F.max("_end").alias("session_end"),
-        F.min("_first_source")["source"].alias("source"),
+        first_name("source", "_since").alias("source"),
         sum_of("kind").alias("events"),
         by_name("kind").alias("counts"),
         names("item").alias("items"),

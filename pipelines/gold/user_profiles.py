@@ -51,7 +51,8 @@ def _favourites(sessions: DataFrame, items: DataFrame, domain: Domain) -> DataFr
     touched = sessions.select(
         "user_id", F.col("session_start").alias("at"), F.explode("items_touched").alias("item_id", "times")
     )
-    valued = with_values(touched, versions(items, domain, attributes), attributes)
+    nothing = F.array().cast("array<struct<attribute:string,value:string>>")
+    valued = with_values(touched, versions(items, domain, attributes), nothing)
     liked = valued.select("user_id", "times", F.explode("values").alias("liked")).where(
         F.col("liked.value") != UNKNOWN
     )
@@ -61,5 +62,5 @@ def _favourites(sessions: DataFrame, items: DataFrame, domain: Domain) -> DataFr
     )
     entry = F.struct("attribute", F.coalesce("value", F.lit(UNKNOWN)))
     return best.groupBy("user_id").agg(
-        F.map_from_entries(F.array_sort(F.collect_list(entry))).alias("favourites")
+        F.map_from_entries(F.sort_array(F.collect_list(entry))).alias("favourites")
     )

@@ -86,7 +86,8 @@ def check_placement(placed: DataFrame, workers: int) -> None:
         if torn is not None:
             raise TrainingError(
                 f"decision {torn['decision_id']!r} lies in {torn['tasks']} tasks and on {torn['sides']} "
-                "sides of the validation mark: mark all items of a decision alike, and keep them in one partition"
+                "sides of the validation mark: mark all items of a decision alike, and keep them in one "
+                "partition"
             )
         teaching = decisions.where("teaches").select("task", "is_validation").distinct().collect()
     finally:

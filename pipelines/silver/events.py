@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import reduce
 
 import pyarrow as pa
-from pyspark.errors import PySparkException
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -24,7 +24,7 @@ def pieces(landed: DataFrame) -> Iterator[pa.Table]:
     """The rows, in this process: in one piece, or by offsets in several where it cannot hold them at once."""
     try:
         rows = landed.toArrow()
-    except PySparkException as problem:
+    except Py4JJavaError as problem:
         if TOO_MUCH not in str(problem):
             raise
     else:

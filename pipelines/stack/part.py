@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipelines.settings import Settings
-from pipelines.stack import records
 from pipelines.stack.processes import Running
-
-READY_FILE = "LAKEPULSE_READY_FILE"
 
 
 @dataclass(frozen=True)
@@ -46,9 +41,3 @@ class Part:
     complete: Callable[[Settings], None] = lambda settings: None
     configured: Callable[[Settings], str] = lambda settings: ""
     stop_on: Callable[[Settings, Running], int | None] = lambda settings, running: None
-
-
-def tell_ready() -> None:
-    """Tell whoever started this process, if they asked by LAKEPULSE_READY_FILE, that it now does its work."""
-    if path := os.environ.get(READY_FILE):
-        records.write(Path(path), {"pid": os.getpid()})

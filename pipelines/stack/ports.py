@@ -16,6 +16,7 @@ HOST = "127.0.0.1"
 # server of this machine can otherwise be given the server's own port, and so take its place.
 CHOICE = range(20000, 32000)
 TRIES = 200
+_by_chance = random.SystemRandom()  # two stacks that start at once must not try the same ports
 
 
 def port_for(settings: Settings, name: str, configured: int, setting: str) -> int:
@@ -42,7 +43,7 @@ def port_for(settings: Settings, name: str, configured: int, setting: str) -> in
 
 def free_port(taken: set[int] | None = None) -> int:
     """A port of this machine on which nothing listens, not one of `taken`; StackError when none is found."""
-    for port in random.sample(CHOICE, TRIES):
+    for port in _by_chance.sample(CHOICE, TRIES):
         if port not in (taken or ()) and is_free(port):
             return port
     raise StackError(f"no free port between {CHOICE.start} and {CHOICE.stop - 1}: set the ports in conf/")

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from pipelines.errors import PrerequisiteError
+from pipelines.ready import READY_FILE
 from pipelines.settings import Settings, variables
 from pipelines.stack import records
-from pipelines.stack.part import READY_FILE, Launch, Part
+from pipelines.stack.part import Launch, Part
 from pipelines.stack.processes import Running, members
 
 NAME = "streams"
