@@ -62,7 +62,7 @@ def _job(name: str, description: str | None, run: Batch, arguments: Arguments | 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    for noisy in ("py4j", "mlflow", "alembic"):
+    for noisy in ("py4j", "mlflow", "alembic", "great_expectations"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # spark-submit.sh starts a job with Ctrl-C ignored, so that it ends this process and not the JVM below it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
