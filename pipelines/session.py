@@ -50,6 +50,11 @@ def spark_conf(settings: Settings, app_name: str) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
         "spark.scheduler.mode": "FAIR",
+        # All streams of an installation share this cache of compiled queries: with Spark's 100 entries each
+        # micro-batch would compile its queries anew.
+        "spark.sql.codegen.cache.maxEntries": "5000",
+        # Groups that a hash aggregation of lists holds before it sorts instead; Spark's 128 is a small batch.
+        "spark.sql.objectHashAggregate.sortBased.fallbackThreshold": "100000",
         "spark.scheduler.allocation.file": f"file://{settings.root / 'conf' / 'pools.xml'}",
         f"{STREAMING}.stateStore.providerClass": STATE_STORE,
         f"{STREAMING}.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
