@@ -32,7 +32,7 @@ def landed(settings: Settings) -> Step:
     due = sum(sum(kafka_admin.end_offsets(settings, topic).values()) for topic in bronze.BY_TOPIC)
     done = 0
     for table in bronze.BY_TOPIC.values():
-        rows = lake.query(settings, f"SELECT count(*) AS n FROM {table.name} WHERE topic NOT LIKE 'file:%'")
+        rows = lake.query(settings, f"SELECT count(*) AS n FROM {table.name} WHERE topic NOT LIKE '%:%'")
         done += int(rows["n"][0])
     return Step("landed", due, done)
 

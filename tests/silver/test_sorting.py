@@ -204,7 +204,8 @@ def test_what_is_forgotten_is_found_in_the_table(silver, monkeypatch):
 def test_an_item_is_said_once_for_a_time(silver):
     silver.take(landed_rows(an_item(), an_item(), with_attributes(price=5), an_item(valid_from=NOW_MS + 1)))
     assert silver.rows(ITEMS, "offset") == [(0,), (3,)]
-    reason = "duplicate of item_id i1, valid from 2026-01-01T12:00:00Z: a change of an item needs a later valid_from"
+    remedy = "a change of an item needs a later valid_from"
+    reason = f"duplicate of item_id i1, valid from 2026-01-01T12:00:00Z: {remedy}"
     assert silver.rows(QUARANTINE, "offset", "reasons") == [(1, [reason]), (2, [reason])]
 
 
