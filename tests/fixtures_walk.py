@@ -33,7 +33,9 @@ def run_job(name, settings, spark, domain, **options):
     parser = argparse.ArgumentParser()
     if hasattr(job, "arguments"):
         job.arguments(parser)
-    args = parser.parse_args([])
+    args = parser.parse_args(
+        ["--model", options["model"]] if hasattr(job, "arguments") and "model" in options else []
+    )
     for option, value in {"domain": domain, "once": True, "profile": "local", **options}.items():
         setattr(args, option, value)
     result = job.run(settings, spark, args)

@@ -136,9 +136,7 @@ def find_checkpoint(state, query):
 
 @pytest.fixture
 def running(tmp_path, kafka_broker):
-    kafka_broker.create_topic("interactions", 4)
-    for topic in ("catalog", "decision_features"):
-        kafka_broker.create_topic(topic, 1)
+    kafka_broker.empty_topics()
     environment = os.environ | {
         "LAKEPULSE__PATHS__STATE": str(tmp_path),
         "LAKEPULSE__KAFKA__BOOTSTRAP": kafka_broker.bootstrap,
