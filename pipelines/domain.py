@@ -8,6 +8,7 @@ engagement metrics are published.
 from __future__ import annotations
 
 import re
+import typing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,7 +150,7 @@ def parse_domain(text: str, origin: str) -> Domain:
     try:
         domain = msgspec.convert(content | {"origin": origin, "lines": lines}, Domain)
     except msgspec.ValidationError as problem:
-        raise _explained(str(problem), origin, lines) from None
+        raise _explained(str(problem), content, origin, lines) from None
     check(domain)
     return domain
 
@@ -184,7 +185,10 @@ def _fields(struct: type) -> list[str]:
     return [f.name for f in msgspec.structs.fields(struct) if f.name not in ("origin", "lines")]
 
 
-_TYPE_AT = (
+# Mappings from names to something else than texts.
+_ENTRIES: dict[str, type] = {"attributes": Attribute, "event_types": EventType, "outcomes.gains": float}
+
+_TYPE_AT: tuple[tuple[str, type], ...] = (
     (r"records\[\d+\]\.attributes", Pairs),
     (r"records\[\d+\]", Record),
     (r"attributes\..+", Attribute),
@@ -195,29 +199,49 @@ _TYPE_AT = (
 )
 
 
-def _explained(message: str, origin: str, lines: dict[str, int]) -> DomainError:
+def _explained(message: str, content: dict[str, Any], origin: str, lines: dict[str, int]) -> DomainError:
     problem, _, where = message.partition(" - at `")
     path = where.rstrip("`").removeprefix("key in ").removeprefix("$").removeprefix(".")
+    path = _named(path, content)
     unknown = re.search(r"unknown field `(.*)`", problem)
-    candidates = _paths_like(path, lines, unknown.group(1) if unknown else "")
-    path = candidates or path
-    if not unknown:
-        return _located(origin, lines, path, problem)
-    key = unknown.group(1)
-    struct = next(kind for pattern, kind in _TYPE_AT if re.fullmatch(pattern, path))
-    known = _fields(struct)
-    return _located(
-        origin,
-        lines,
-        f"{path}.{key}" if path else key,
-        f"unknown key '{key}'{nearest(key, known)}; known: {', '.join(known)}",
+    if unknown:
+        key, known = unknown.group(1), _fields(_struct_at(path))
+        path = f"{path}.{key}" if path else key
+        problem = f"unknown key '{key}'{nearest(key, known)}; known: {', '.join(known)}"
+    choice = re.search(r"Invalid enum value '(.*)'", problem)
+    if choice:
+        parent, _, key = path.rpartition(".")
+        known = _choices(typing.get_type_hints(_struct_at(parent))[key])
+        problem = f"'{choice.group(1)}' is not one of {', '.join(known)}{nearest(choice.group(1), known)}"
+    return _located(origin, lines, path, problem)
+
+
+def _struct_at(path: str) -> type:
+    return next(kind for pattern, kind in _TYPE_AT if re.fullmatch(pattern, path))
+
+
+def _choices(hint: Any) -> list[str]:
+    """The values that a `Literal` allows."""
+    return [str(value) for value in typing.get_args(hint)]
+
+
+def _named(path: str, content: dict[str, Any]) -> str:
+    """The file's own path for msgspec's, which writes `[...]` for a key of a mapping: the first wrong one."""
+    before, gap, after = path.partition("[...]")
+    if not gap:
+        return path
+    mapping: Any = content
+    for step in re.findall(r"[^.\[\]]+", before):
+        mapping = mapping[int(step)] if isinstance(mapping, list) else mapping[step]
+    kind = _ENTRIES.get(before, str)
+    return next(
+        (f"{before}.{name}{after}" for name, value in mapping.items() if not _is_a(value, kind)), before
     )
 
 
-def _paths_like(path: str, lines: dict[str, int], key: str) -> str | None:
-    """The file's own path for msgspec's, which writes `[...]` for the key of a mapping."""
-    if "[...]" not in path:
-        return None
-    pattern = re.escape(path).replace(re.escape("[...]"), r"\.[^.\[]+")
-    found = [p for p in lines if re.fullmatch(pattern, p) and (not key or f"{p}.{key}" in lines)]
-    return found[0] if found else None
+def _is_a(value: Any, kind: type) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True

@@ -17,6 +17,9 @@ def check(domain: Domain) -> None:
     """Raise DomainError, with file, line and key, for the first thing that does not hold together."""
     for index, record in enumerate(domain.records):
         _check_record(domain, record, f"records[{index}]")
+        if not record.when and index < len(domain.records) - 1:
+            problem = "without `when` it takes every record, and the ones below none: put it last"
+            raise domain.error(f"records[{index}]", problem)
     kinds = {r.kind for r in domain.records}
     if "interaction" not in kinds:
         raise domain.error(
@@ -53,6 +56,10 @@ def _check_record(domain: Domain, record: Record, path: str) -> None:
     ]
     if missing:
         raise domain.error(f"{path}.fields", f"{record.kind} needs {', '.join(missing)}")
+    constant = record.constants.get("event_type")
+    if constant is not None and constant not in domain.event_types:
+        hint = nearest(constant, list(domain.event_types))
+        raise domain.error(f"{path}.constants.event_type", f"unknown event type '{constant}'{hint}")
     if record.attributes is not None and record.kind != "item":
         raise domain.error(f"{path}.attributes", "only an item has attributes")
 

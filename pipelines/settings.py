@@ -136,7 +136,17 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         raise SettingsError(
             f"no settings file {path}; profiles: {known}; LAKEPULSE_HOME names the project's folder"
         )
-    return yaml.safe_load(path.read_text()) or {}
+    content = _yaml(path.read_text(), str(path)) or {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold sections of settings, not {content!r}")
+    return content
+
+
+def _yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise SettingsError(f"{origin} is not YAML: {problem}") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -156,6 +166,8 @@ def _merge(into: dict[str, dict[str, Any]], layer: Mapping[str, Mapping[str, Any
     for section, values in layer.items():
         if section not in SECTIONS:
             raise SettingsError(f"unknown section {section!r} in {origin}{nearest(section, list(SECTIONS))}")
+        if not isinstance(values, Mapping | None):
+            raise SettingsError(f"section {section} in {origin} must hold keys and values, not {values!r}")
         known = [f.name for f in dataclasses.fields(SECTIONS[section])]
         for key, value in (values or {}).items():
             if key not in known:
@@ -176,7 +188,7 @@ def _section(name: str, cls: type, values: Mapping[str, Any]) -> Any:
 
 def _value(name: str, hint: Any, value: Any) -> Any:
     if isinstance(value, _Text) and hint is not str:
-        value = yaml.safe_load(value)
+        value = _yaml(value, name)
     if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_value(name, typing.get_args(hint)[0], item) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
