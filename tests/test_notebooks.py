@@ -19,7 +19,6 @@ def test_outputs_are_stripped(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_it_runs_on_the_tables_of_a_walk(path, walked, monkeypatch):
     monkeypatch.setenv("LAKEPULSE__PATHS__STATE", str(walked.settings.state))
-    monkeypatch.setenv("MPLBACKEND", "agg")
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
     shown = [
