@@ -20,8 +20,8 @@ demo: airflow ## the whole walk on a simulated shop, or on yours: make demo DATA
 test: airflow ## all tests; some of them: make test ARGS="tests/io -k once"
 	@$(BIN)/python -m pytest $(ARGS)
 
-faults: setup ## the tests that kill processes in the middle of their work
-	@$(BIN)/python -m pytest tests/test_exactly_once.py $(ARGS)
+faults: airflow ## the long tests: kills in the middle of writes, a whole DAG run
+	@$(BIN)/python -m pytest tests/test_exactly_once.py tests/faults $(ARGS)
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check .
