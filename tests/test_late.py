@@ -89,3 +89,6 @@ def test_a_defect_while_it_waits_is_told_too():
     query = LateQuery("clock", lambda: next(answers), lambda: None, pause_s=0.01)
     assert query.awaitTermination(30) is True
     assert "died while it waited" in str(query.exception())
+    for thread in threading.enumerate():  # its death is reported inside this test, not in the next one
+        if thread.name == "waiting-clock":
+            thread.join(30)
