@@ -24,9 +24,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
     """Print what does not hold, and where the pages are."""
     tables = [TABLES[name] for name in args.tables]
-    valid = {t: delta.latest(spark, settings, t).select(*audits.audited_columns(t)) for t in tables}
-    frames = {t.name: rows.toPandas() for t, rows in valid.items()}
-    frames[audits.ACCOUNTS] = accounts(lambda t: delta.read(spark, settings, t)).toPandas()
+    frames = {t.name: audits.valid_rows(delta.read(spark, settings, t), t) for t in tables}
+    frames[audits.ACCOUNTS] = accounts(lambda t: delta.read(spark, settings, t))
     rows = audits.audit(frames, settings.state / "audits", datetime.datetime.now(datetime.UTC))
     delta.append(spark.createDataFrame(rows, ops.AUDITS.schema), ops.AUDITS, settings)
     print("\n".join(audits.told(rows, settings.state / "audits")))

@@ -24,6 +24,8 @@ SESSIONS = Table(
     partition_by=("session_date",),
     event_time="session_start",
     revisioned=True,
+    required=("session_end", "session_date", "events", "counts", "items", "revision"),
+    ranges=(("events", 1, None), ("items", 0, None), ("revision", 1, None)),
 )
 
 ITEM_STATS = Table(
@@ -41,6 +43,8 @@ ITEM_STATS = Table(
     partition_by=("day",),
     event_time="day",
     revisioned=True,
+    required=("shown", "counts", "users", "revision"),
+    ranges=(("shown", 0, None), ("users", 0, None), ("revision", 1, None)),
 )
 
 USER_PROFILES = Table(
@@ -59,6 +63,8 @@ USER_PROFILES = Table(
     key=("user_id",),
     event_time="last_seen",
     revisioned=True,
+    required=("first_seen", "last_seen", "events", "sessions", "revision"),
+    ranges=(("events", 1, None), ("sessions", 1, None), ("revision", 1, None)),
 )
 
 ENGAGEMENT = Table(
@@ -77,6 +83,8 @@ ENGAGEMENT = Table(
     partition_by=("day",),
     event_time="minute",
     revisioned=True,
+    required=("day", "value", "revision"),
+    ranges=(("exposure", 1, None), ("revision", 1, None)),
 )
 
 DECISION_OUTCOMES = Table(
@@ -97,6 +105,8 @@ DECISION_OUTCOMES = Table(
     partition_by=("day",),
     event_time="decided_at",
     revisioned=True,
+    required=("position", "user_id", "decided_at", "day", "label", "revision"),
+    ranges=(("position", 1, None), ("label", 0, None), ("revision", 1, None)),
 )
 
 BEHAVIOUR_VECTORS = Table(
@@ -113,6 +123,8 @@ BEHAVIOUR_VECTORS = Table(
     partition_by=("day",),
     event_time="window_start",
     revisioned=True,
+    required=("day", "vector", "revision"),
+    ranges=(("revision", 1, None),),
 )
 
 TRAINING_ROWS = Table(
@@ -135,6 +147,8 @@ TRAINING_ROWS = Table(
     key=("domain", "decision_id", "item_id"),
     partition_by=("domain",),
     event_time="decided_at",
+    required=("user_id", "position", "decided_at", "label", "features", "definitions_hash"),
+    ranges=(("position", 1, None), ("label", 0, None), ("earlier_events", 0, None)),
 )
 
 SCORES = Table(
@@ -154,6 +168,8 @@ SCORES = Table(
     key=("decision_id", "item_id"),
     partition_by=("day",),
     event_time="decided_at",
+    required=("score", "rank", "model_name", "model_version"),
+    ranges=(("rank", 1, None), ("position", 1, None)),
 )
 
 OUTLIERS = Table(
@@ -175,4 +191,6 @@ OUTLIERS = Table(
     partition_by=("day",),
     event_time="window_start",
     revisioned=True,
+    required=("score", "rank", "model_name", "model_version"),
+    ranges=(("rank", 0, 1), ("revision", 1, None)),
 )

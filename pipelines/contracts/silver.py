@@ -49,6 +49,8 @@ EVENTS = Table(
     key=("event_id",),
     partition_by=("event_date",),
     event_time="event_time",
+    required=("event_time", "event_date", "event_type", "user_id", "topic", "partition", "offset"),
+    ranges=(("offset", 0, None), ("partition", 0, None)),
 )
 
 DECISIONS = Table(
@@ -76,6 +78,8 @@ DECISIONS = Table(
     key=("decision_id",),
     partition_by=("event_date",),
     event_time="event_time",
+    required=("event_time", "event_date", "user_id", "items", "topic", "partition", "offset"),
+    ranges=(("offset", 0, None), ("partition", 0, None)),
 )
 
 # Attributes by the name that the domain gives them, one map per kind.
@@ -95,6 +99,8 @@ ITEMS = Table(
     ),
     key=("item_id", "valid_from"),
     event_time="valid_from",
+    required=("topic", "partition", "offset"),
+    ranges=(("offset", 0, None), ("partition", 0, None)),
 )
 
 QUARANTINE = Table(
@@ -110,4 +116,5 @@ QUARANTINE = Table(
     key=("topic", "partition", "offset"),
     partition_by=("quarantined_date",),
     event_time="arrived_at",
+    required=("reasons", "quarantined_date"),
 )

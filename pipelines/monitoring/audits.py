@@ -1,8 +1,8 @@
 """Audits: every table against its contract, by Great Expectations, with pages that people can read.
 
-A suite is built from the contract alone: the columns are those of the schema, no key is null or there twice,
-no required column is null, and numbers stay in their ranges. One suite more holds that every landed row is in
-silver exactly once.
+A suite is built from the contract alone: the columns are those of the schema with their types, no key is null
+or there twice, no required column is null, and numbers stay in their ranges. One suite more holds that every
+landed row is in silver exactly once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 import great_expectations as gx
 import great_expectations.expectations as gxe
-import pandas as pd
 from great_expectations.checkpoint.actions import UpdateDataDocsAction
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from great_expectations.expectations.core.expect_column_pair_values_to_be_equal import (
     ExpectColumnPairValuesToBeEqual,
 )
 from great_expectations.expectations.expectation import Expectation
+from pyspark.sql import DataFrame
 
 from pipelines.contracts import TABLES
 from pipelines.contracts.table import Table
@@ -29,24 +29,31 @@ ACCOUNTS = "silver accounts for bronze"
 SITE = "gx/uncommitted/data_docs/local_site/index.html"
 
 
-def audited_columns(table: Table) -> list[str]:
-    """The columns that an audit of the table reads."""
-    ranged = [column for column, _, _ in table.ranges]
-    return list(dict.fromkeys([*table.key, *table.required, *ranged]))
+def valid_rows(stored: DataFrame, table: Table) -> DataFrame:
+    """What an audit looks at: the valid rows, or all that is stored where columns of the contract are
+    missing."""
+    has_all = set(table.schema.fieldNames()) <= set(stored.columns)
+    return table.latest(stored) if has_all else stored
 
 
 def expectations(table: Table) -> list[Expectation]:
-    """What the contract promises, as expectations on the audited columns of the table's valid rows."""
-    present = dict.fromkeys([*table.key, *table.required])
-    found: list[Expectation] = [gxe.ExpectTableColumnsToMatchSet(column_set=audited_columns(table))]
-    found += [gxe.ExpectColumnValuesToNotBeNull(column=column) for column in present]
+    """What the contract promises of the table's valid rows."""
+    fields = table.schema.fields
+    found: list[Expectation] = [gxe.ExpectTableColumnsToMatchSet(column_set=[f.name for f in fields])]
+    found += [
+        gxe.ExpectColumnValuesToBeOfType(column=f.name, type_=type(f.dataType).__name__) for f in fields
+    ]
+    found += [
+        gxe.ExpectColumnValuesToNotBeNull(column=name)
+        for name in dict.fromkeys((*table.key, *table.required))
+    ]
     if len(table.key) == 1:
         found.append(gxe.ExpectColumnValuesToBeUnique(column=table.key[0]))
     else:
         found.append(gxe.ExpectCompoundColumnsToBeUnique(column_list=list(table.key)))
     found += [
-        gxe.ExpectColumnValuesToBeBetween(column=column, min_value=least, max_value=greatest)
-        for column, least, greatest in table.ranges
+        gxe.ExpectColumnValuesToBeBetween(column=name, min_value=least, max_value=greatest)
+        for name, least, greatest in table.ranges
     ]
     return found
 
@@ -56,12 +63,12 @@ def accounts() -> list[Expectation]:
     return [ExpectColumnPairValuesToBeEqual(column_A="landed", column_B="sorted")]
 
 
-def audit(frames: Mapping[str, pd.DataFrame], folder: Path, at: datetime.datetime) -> list[dict[str, Any]]:
+def audit(frames: Mapping[str, DataFrame], folder: Path, at: datetime.datetime) -> list[dict[str, Any]]:
     """Rows of ops.audits, one for each expectation on each frame (by its table's name, or ACCOUNTS); the
     pages for people go into `folder`."""
     context = gx.get_context(mode="file", project_root_dir=str(folder))
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    source = context.data_sources.add_or_update_pandas("lake")
+    source = context.data_sources.add_or_update_spark("lake")
     found = []
     for name, frame in frames.items():
         suite = gx.ExpectationSuite(
@@ -79,8 +86,9 @@ def audit(frames: Mapping[str, pd.DataFrame], folder: Path, at: datetime.datetim
             )
         )
         outcome = checkpoint.run(batch_parameters={"dataframe": frame})
+        rows = frame.count()
         for validation in outcome.run_results.values():
-            found += [_row(name, len(frame), result, at) for result in validation.results]
+            found += [_row(name, rows, result, at) for result in validation.results]
     return found
 
 
