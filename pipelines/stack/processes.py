@@ -17,7 +17,8 @@ from pipelines.settings import Settings
 from pipelines.stack import records
 
 POLL_S = 0.05
-KILLED_S = 3.0
+KILLED_S = 10.0
+THREADS = 17  # place of num_threads behind the state in /proc/<pid>/stat
 LOG_LIMIT = 20 << 20  # bytes; a larger log is put aside at the next start
 
 
@@ -167,13 +168,17 @@ def last_lines(log: str | Path, lines: int = 12) -> str:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from `state` on; empty when there is no such process, or a dead one."""
+    """The fields of /proc/<pid>/stat from `state` on; empty when there is no such process, or a dead one.
+
+    A process of several threads is dead when the last of them is: until then it holds its files and locks.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return []
     fields = text.rpartition(")")[2].split()
-    return [] if fields[0] in "ZX" else fields
+    is_dead = fields[0] in "ZX" and int(fields[THREADS]) <= 1
+    return [] if is_dead else fields
 
 
 def _mark(pid: int) -> str:

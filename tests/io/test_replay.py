@@ -183,10 +183,9 @@ def test_a_replay_stops_at_its_limit(tmp_path, topics, capsys):
 
 
 def test_a_simulated_shop_goes_to_kafka_with_the_times_of_arrival(topics):
-    assert (
-        cli.main(["simulate", "--out", "kafka", "--events", "500", "--users", "50", "--late-share", "0.2"])
-        == 0
-    )
+    # 500 records are 100 s of this shop: what is to arrive among them may be late by seconds only.
+    lateness = ["--late-share", "0.2", "--late-minutes", "0.1"]
+    assert cli.main(["simulate", "--out", "kafka", "--events", "500", "--users", "50", *lateness]) == 0
     found = topics("interactions")
     assert len(found) == 500
     late = [m for m in found if m.timestamp()[1] > json.loads(m.value()).get("event_time", 2**62)]
