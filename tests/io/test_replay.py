@@ -169,9 +169,10 @@ def test_a_replayed_file_is_in_kafka_record_by_record(tmp_path, topics, capsys):
     assert where.pop(None)
     assert per_user == sent  # one user's events have one order, the file's
     assert all(len(partitions) == 1 for partitions in where.values())
+    in_ten_years = play(1).arrivals[0] + 10 * 365 * 86_400_000
     for message in found:
         at = addresses.of(message.value()).time_ms
-        if at is not None and at < play(1).arrivals[0] + 10 * 365 * 86_400_000:
+        if at is not None and at < in_ten_years:
             assert message.timestamp()[1] == at
 
 
@@ -184,7 +185,7 @@ def test_a_replay_stops_at_its_limit(tmp_path, topics, capsys):
 
 def test_a_simulated_shop_goes_to_kafka_with_the_times_of_arrival(topics):
     # 500 records are 100 s of this shop: what is to arrive among them may be late by seconds only.
-    lateness = ["--late-share", "0.2", "--late-minutes", "0.1"]
+    lateness = ["--late-share", "0.2", "--late-minutes", "0.1", "--malformed-share", "0"]
     assert cli.main(["simulate", "--out", "kafka", "--events", "500", "--users", "50", *lateness]) == 0
     found = topics("interactions")
     assert len(found) == 500
