@@ -1,0 +1,181 @@
+"""Kernels on vectors of items: likeness to what the user did, to a query, and what goes with what.
+
+Vectors belong to a model and never change while it lives: records hold item hashes only. Sums run in double
+precision and in one order, so that every carrier gets the same bits.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.features.compiled import compiled
+from pipelines.features.lookups import MISSING
+from pipelines.features.program import Floats, Ints
+
+TEXT, BEHAVIOUR, IMAGE = range(3)
+SPACES = 3
+TERM_LIMIT, LENGTH_SHARE = 1.2, 0.75  # k1 and b of BM25 (Robertson and Zaragoza 2009)
+
+
+class Spaces(NamedTuple):
+    """The vectors as the kernels take them: `vectors.Vectors`, with rows for the catalog's items."""
+
+    rows: Ints  # [n_items of the catalog]: row of the item's vectors, MISSING for none
+    blocks: Ints  # [n_blocks]: ms from which each block holds, ascending
+    starts: Ints  # [SPACES, n_blocks]: where the space's vectors of a block begin in `values`
+    sizes: Ints  # [SPACES]: numbers of a vector
+    values: npt.NDArray[np.float32]  # row after row; all zeros for an item without a vector
+    term_keys: Ints
+    term_idf: npt.NDArray[np.float32]
+    term_vectors: npt.NDArray[np.float32]
+    count_starts: Ints
+    count_terms: Ints
+    counts: npt.NDArray[np.float32]
+    lengths: npt.NDArray[np.float32]
+    pair_starts: Ints
+    pair_items: Ints
+    pair_scores: npt.NDArray[np.float32]
+
+
+@compiled
+def block_at(spaces: Spaces, as_of: int) -> int:
+    """The block that holds at `as_of`: the last one that began by then."""
+    block = 0
+    while block + 1 < spaces.blocks.size and spaces.blocks[block + 1] <= as_of:
+        block += 1
+    return block
+
+
+@compiled
+def vector_place(spaces: Spaces, space: int, block: int, row: int) -> int:
+    """Where the row's vector begins in `values`; MISSING when it has none."""
+    size = spaces.sizes[space]
+    if row == MISSING:
+        return MISSING
+    at = spaces.starts[space, block] + row * size
+    for k in range(at, at + size):
+        if spaces.values[k] != 0.0:
+            return int(at)
+    return MISSING
+
+
+@compiled
+def dot(spaces: Spaces, one: int, other: int, size: int) -> float:
+    """Product of the vectors that begin at two places: their cosine, since their length is one."""
+    total = 0.0
+    for k in range(size):
+        total += np.float64(spaces.values[one + k]) * np.float64(spaces.values[other + k])
+    return total
+
+
+@compiled
+def to_latest(
+    spaces: Spaces, space: int, block: int, rows: Ints, latest: Ints, mean: Floats, largest: Floats
+) -> None:
+    """Of each candidate (a row) its cosine with the mean of the latest items' vectors, and its largest cosine
+    with one of them; NaN without a vector on either side."""
+    size = spaces.sizes[space]
+    profile, places, found = np.zeros(size), np.empty(latest.size, np.int64), 0
+    for row in latest:
+        at = vector_place(spaces, space, block, row)
+        if at != MISSING:
+            places[found] = at
+            found += 1
+            for k in range(size):
+                profile[k] += spaces.values[at + k]
+    norm = 0.0
+    for k in range(size):
+        norm += profile[k] * profile[k]
+    norm = np.sqrt(norm)
+    for j in range(rows.size):
+        at = vector_place(spaces, space, block, rows[j])
+        mean[j] = largest[j] = np.nan
+        if at == MISSING or not found:
+            continue
+        total, most = 0.0, -np.inf
+        for k in range(size):
+            total += spaces.values[at + k] * profile[k]
+        for i in range(found):
+            most = max(most, dot(spaces, at, places[i], size))
+        mean[j] = total / norm if norm > 0.0 else 0.0
+        largest[j] = most
+
+
+@compiled
+def found_at(keys: Ints, first: int, last: int, key: int) -> int:
+    """Where `key` stands in the ascending keys[first:last], MISSING when it does not."""
+    end = last
+    while first < end:
+        middle = (first + end) // 2
+        if keys[middle] < key:
+            first = middle + 1
+        else:
+            end = middle
+    return first if first < last and keys[first] == key else MISSING
+
+
+@compiled
+def bm25(spaces: Spaces, rows: Ints, query: Ints, scores: Floats) -> None:
+    """BM25 of each candidate's texts for the terms of the query; NaN without a query, or for an item without
+    text."""
+    terms = np.empty(query.size, np.int64)
+    for q in range(query.size):
+        terms[q] = found_at(spaces.term_keys, 0, spaces.term_keys.size, query[q])
+    for j in range(rows.size):
+        row, scores[j] = rows[j], np.nan
+        if row == MISSING or not query.size:
+            continue
+        first, last = spaces.count_starts[row], spaces.count_starts[row + 1]
+        if first == last:
+            continue
+        total = 0.0
+        damping = TERM_LIMIT * (1.0 - LENGTH_SHARE + LENGTH_SHARE * spaces.lengths[row])
+        for term in terms:
+            at = found_at(spaces.count_terms, first, last, term) if term != MISSING else MISSING
+            if at != MISSING:
+                count = np.float64(spaces.counts[at])
+                total += spaces.term_idf[term] * count * (TERM_LIMIT + 1.0) / (count + damping)
+        scores[j] = total
+
+
+@compiled
+def query_cosine(spaces: Spaces, rows: Ints, query: Ints, scores: Floats) -> None:
+    """Cosine of each candidate's text vector and the query's; NaN where one has none."""
+    size = spaces.sizes[TEXT]
+    wanted, norm = np.zeros(size), 0.0
+    for key in query:
+        term = found_at(spaces.term_keys, 0, spaces.term_keys.size, key)
+        for k in range(size if term != MISSING else 0):
+            wanted[k] += spaces.term_vectors[term, k]
+    for k in range(size):
+        norm += wanted[k] * wanted[k]
+    norm = np.sqrt(norm)
+    for j in range(rows.size):
+        at, total = vector_place(spaces, TEXT, 0, rows[j]), 0.0
+        for k in range(size if at != MISSING else 0):
+            total += spaces.values[at + k] * wanted[k]
+        scores[j] = total / norm if at != MISSING and norm > 0.0 else np.nan
+
+
+@compiled
+def neighbours(spaces: Spaces, block: int, rows: Ints, latest: Ints, total: Floats, largest: Floats) -> None:
+    """Of each candidate the sum, and the largest, of what the latest items say of it as their neighbour: 0
+    where they say nothing; NaN without a latest item that has neighbours."""
+    starts, known = spaces.pair_starts, 0
+    for row in latest:
+        known += row != MISSING and starts[block, row] < starts[block, row + 1]
+    for j in range(rows.size):
+        total[j] = largest[j] = np.nan
+        if rows[j] == MISSING or not known:
+            continue
+        total[j], largest[j] = 0.0, -np.inf
+        for row in latest:
+            if row == MISSING or starts[block, row] == starts[block, row + 1]:
+                continue
+            at = found_at(spaces.pair_items, starts[block, row], starts[block, row + 1], rows[j])
+            score = np.float64(spaces.pair_scores[at]) if at != MISSING else 0.0
+            total[j] += score
+            largest[j] = max(largest[j], score)
