@@ -11,12 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.features import program as p
 from pipelines.features.compiled import compiled
-from pipelines.features.lookups import MISSING
-from pipelines.features.program import Floats, Ints
+from pipelines.features.lookups import MISSING, Lookups, row_of
+from pipelines.features.program import Floats, Ints, Program, States
 
 TEXT, BEHAVIOUR, IMAGE = range(3)
 SPACES = 3
+BM25, COSINE_OF_TEXT = range(2)
 TERM_LIMIT, LENGTH_SHARE = 1.2, 0.75  # k1 and b of BM25 (Robertson and Zaragoza 2009)
 
 
@@ -105,7 +107,7 @@ def to_latest(
 
 
 @compiled
-def found_at(keys: Ints, first: int, last: int, key: int) -> int:
+def found_at(keys: Ints, first: int, last: int, key: int | np.int64) -> int:
     """Where `key` stands in the ascending keys[first:last], MISSING when it does not."""
     end = last
     while first < end:
@@ -179,3 +181,61 @@ def neighbours(spaces: Spaces, block: int, rows: Ints, latest: Ints, total: Floa
             score = np.float64(spaces.pair_scores[at]) if at != MISSING else 0.0
             total[j] += score
             largest[j] = max(largest[j], score)
+
+
+@compiled
+def vector_rows(spaces: Spaces, items: Ints) -> Ints:
+    """The rows of the items' vectors, MISSING for an item that the vectors do not know."""
+    rows = np.empty(items.size, np.int64)
+    for j in range(items.size):
+        rows[j] = spaces.rows[items[j]] if items[j] >= 0 else MISSING
+    return rows
+
+
+@compiled
+def alone(
+    program: Program, spaces: Spaces, items: Ints, query: Ints, as_of: int, f: int, features: Floats
+) -> None:
+    """Fill column `f` with what depends on the candidate and the query: text match, or whether there is a
+    vector."""
+    rows = vector_rows(spaces, items)
+    if program.features[f, p.FEATURE_OP] == p.HAS_VECTOR:
+        space, block = program.features[f, p.FEATURE_KEY], block_at(spaces, as_of)
+        for j in range(rows.size):
+            features[j, f] = vector_place(spaces, space, block, rows[j]) != MISSING
+    elif program.features[f, p.FEATURE_AGGREGATE] == BM25:
+        bm25(spaces, rows, query, features[:, f])
+    else:
+        query_cosine(spaces, rows, query, features[:, f])
+
+
+@compiled
+def beside_latest(
+    program: Program,
+    states: States,
+    catalog: Lookups,
+    spaces: Spaces,
+    user: int,
+    items: Ints,
+    as_of: int,
+    f: int,
+    features: Floats,
+) -> None:
+    """Fill column `f`, and the next ones that only differ in how they aggregate: the candidates beside the
+    user's latest items."""
+    ring, last = program.features[f, p.FEATURE_ARG], program.features[f, p.FEATURE_BUCKETS]
+    at, length = program.rings[ring, p.RING_OFFSET], program.rings[ring, p.RING_LENGTH]
+    latest = np.empty(min(states.users[user, at], last), np.int64)
+    for back in range(latest.size):
+        place = (states.users[user, at] - 1 - back) % length
+        latest[back] = row_of(catalog, states.users[user, at + 1 + place])
+    rows, known = vector_rows(spaces, items), vector_rows(spaces, latest)
+    block, one, largest = block_at(spaces, as_of), np.empty(items.size), np.empty(items.size)
+    if program.features[f, p.FEATURE_OP] == p.COVISITED:
+        neighbours(spaces, block, rows, known, one, largest)
+    else:
+        to_latest(spaces, program.features[f, p.FEATURE_KEY], block, rows, known, one, largest)
+    for g in range(f, f + program.features[f, p.FEATURE_SHARE]):
+        for j in range(items.size):
+            is_largest = program.features[g, p.FEATURE_AGGREGATE] == p.MAX
+            features[j, g] = largest[j] if is_largest else one[j]

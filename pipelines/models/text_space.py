@@ -106,4 +106,5 @@ def leading(matrix: Any, size: int, seed: int) -> Floats:
 def unit(vectors: Floats) -> NDArray[np.float32]:
     """The vectors at length one; zeros stay zeros, and so does what is only rounding."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-9).astype(np.float32)
+    found = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-9)
+    return np.asarray(found, np.float32)

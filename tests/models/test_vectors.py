@@ -20,7 +20,7 @@ from pipelines.models.text_space import text_space
 from pipelines.models.vectors import ITEM_COLUMNS, Material, build_vectors, material
 from tests import builders_features as b
 
-SHOP = b.SHOP.replace("  title: {kind: text}", "  title: {kind: text}\n  image: {kind: vector, length: 3}")
+SHOP = b.SHOP[: b.SHOP.index("vectors:")] + "features:\n"
 SECTION = """vectors:
   text: {of: [title, tags, brand], size: 4}
   behaviour: {of: [click], size: 4}
@@ -220,7 +220,7 @@ def test_a_picture_of_the_wrong_length_is_an_error_that_names_the_item():
 
 def test_a_domain_without_vectors_has_none_to_build(spark):
     with pytest.raises(TrainingError, match=r"shop.yml declares no `vectors:`"):
-        built(spark, domain=b.a_domain("  []"))
+        built(spark, domain=parse_domain(SHOP + "  []", "shop.yml"))
 
 
 def test_damaged_vectors_are_refused():
