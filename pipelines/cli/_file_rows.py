@@ -74,7 +74,18 @@ def rows_of_file(
     spark: SparkSession, values: Iterable[bytes], domain: Domain, definitions: Definitions, settings: Settings
 ) -> DataFrame:
     """Rows of gold.training_rows of the decisions among the records."""
-    silver = silver_of(values, domain, settings)
+    return rows_of_silver(spark, silver_of(values, domain, settings), domain, definitions, settings)
+
+
+def rows_of_silver(
+    spark: SparkSession,
+    silver: dict[str, pa.Table],
+    domain: Domain,
+    definitions: Definitions,
+    settings: Settings,
+) -> DataFrame:
+    """Rows of gold.training_rows of silver's tables, with vectors that know nothing of the decisions that
+    will judge a ranker."""
     events, decisions, items = (silver[table.name] for table in (EVENTS, DECISIONS, ITEMS))
     known, happened, made = (
         spark.createDataFrame(silver[table.name], table.schema) for table in (ITEMS, EVENTS, DECISIONS)

@@ -33,7 +33,8 @@ def usable(stored: DataFrame, domain: Domain, until_ms: int, refresh_days: float
     if row is None:
         return None
     vectors = _read(row)
-    return vectors if vectors.facts()["spaces"] == msgspec.to_builtins(domain.vectors) else None
+    wanted = msgspec.json.decode(msgspec.json.encode(domain.vectors))
+    return vectors if vectors.facts()["spaces"] == wanted else None
 
 
 def of_rows(rows: DataFrame, stored: DataFrame, definitions: Definitions) -> Vectors | None:

@@ -34,7 +34,12 @@ def some_training(**changes: object) -> Training:
 
 
 def training_rows(
-    spark: SparkSession, definitions: Definitions, domain: str, decisions: int, seed: int = 0
+    spark: SparkSession,
+    definitions: Definitions,
+    domain: str,
+    decisions: int,
+    seed: int = 0,
+    vectors_version: str | None = None,
 ) -> DataFrame:
     """Rows of gold.training_rows, one decision a minute, of which features 0 and 1 say most of the label."""
     examples = some_examples(decisions, 10, seed, width=len(definitions.names))
@@ -54,6 +59,7 @@ def training_rows(
             "outcome_rate": np.nan_to_num(examples.features[:, 1]),
             "earlier_events": np.minimum(at // 40, 5),
             "definitions_hash": definitions.hash,
+            "vectors_version": vectors_version,
         }
     )
     return TRAINING_ROWS.conform(spark.createDataFrame(rows))

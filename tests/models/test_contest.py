@@ -101,7 +101,7 @@ def test_a_champion_of_other_features_meets_by_its_own_figures(house, spark, tmp
     delta.replace(rows, TRAINING_ROWS, house, f"domain = '{changed.name}'")
     run(train_ranker, house, spark, domain=changed)
     assert run(gate, house, spark, model=f"{path}-ranker") in (0, 99)
-    assert "trained on other features and cannot score these rows" in capsys.readouterr().out
+    assert "trained on other features or vectors and cannot score these rows" in capsys.readouterr().out
 
 
 def test_an_outlier_model_from_vectors_to_champion(house, spark, tmp_path, capsys):
