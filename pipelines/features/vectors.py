@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pipelines.errors import FeatureError
 from pipelines.features.program import Ints
-from pipelines.features.vectors_kernel import BEHAVIOUR, IMAGE, SPACES, TEXT, Spaces
+from pipelines.features.vectors_kernel import BEHAVIOUR, IMAGE, LANES, SPACES, TEXT, Spaces
 
 Singles = npt.NDArray[np.float32]
 FORMAT = 1
@@ -124,6 +124,7 @@ class Vectors:
         place = np.searchsorted(self.item_keys, items)
         found = np.append(self.item_keys, 0)[place] == items
         parts = {TEXT: self.text[None], BEHAVIOUR: self.behaviour, IMAGE: self.image[None]}
+        parts = {space: _padded(part) for space, part in parts.items()}
         starts, at = np.zeros((SPACES, self.blocks.size), np.int64), 0
         for space in range(SPACES):
             blocks, count, size = parts[space].shape
@@ -147,6 +148,11 @@ class Vectors:
             pair_items=self.pair_items,
             pair_scores=self.pair_scores,
         )
+
+
+def _padded(vectors: Singles) -> Singles:
+    """Vectors with zeros behind, as many as make their size a multiple of LANES: no product changes."""
+    return np.pad(vectors, ((0, 0), (0, 0), (0, -vectors.shape[-1] % LANES)))
 
 
 def _inside(points: Ints, end: int) -> bool:
