@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,12 +104,12 @@ VARIANTS: dict[str, Callable[[d.Declaration], bool]] = {
 
 
 def with_vectors(name: str, settings: Settings) -> Domain:
-    """The shipped domain with vectors, and features of each of its spaces."""
+    """The shipped domain with vectors of every kind that it can have, and features of each."""
     path = settings.root / "conf" / "domains" / f"{name}.yml"
     before, _, after = path.read_text().partition("features:\n")
+    before = before.partition("\nvectors:\n")[0] + "\n"
+    after = re.sub(r".*kind: (vector_similarity|covisited|query_match|has_vector),.*\n", "", after)
     extra = FEATURES + (OF_IMAGES if name == "shop" else "")
-    if "\nvectors:\n" in before:
-        return parse_domain(f"{before}features:\n{after}", str(path))
     return parse_domain(f"{before}{ITEMS[name]}features:\n{extra}{after}", str(path))
 
 
