@@ -4,6 +4,7 @@ import argparse
 
 from pyspark.sql import SparkSession
 
+from jobs.build_vectors import current
 from pipelines.contracts import gold, silver
 from pipelines.errors import TrainingError
 from pipelines.features.catalog import ITEM_COLUMNS
@@ -23,14 +24,13 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
         delta.read(spark, settings, table).select(*columns).toArrow() for table, columns in wanted.items()
     )
     outcomes = delta.latest(spark, settings, gold.DECISION_OUTCOMES).select(*OUTCOME_COLUMNS).toArrow()
-    rows = training_rows(domain.name, definitions, events, decisions, items, outcomes)
+    vectors = current(settings, spark, domain) if definitions.needs_vectors else None
+    rows = training_rows(domain.name, definitions, events, decisions, items, outcomes, vectors)
     if rows.num_rows == 0:
-        table = gold.DECISION_OUTCOMES.name
-        raise TrainingError(
-            f"{table} has no decision of {domain.name} yet: run publish_gold, then this again"
-        )
-    predicate = "domain = '{}'".format(domain.name.replace("'", "''"))
-    delta.replace(spark.createDataFrame(rows), gold.TRAINING_ROWS, settings, predicate)
+        missing = f"{gold.DECISION_OUTCOMES.name} has no decision of {domain.name} yet"
+        raise TrainingError(f"{missing}: run publish_gold, then this again")
+    own = "domain = '{}'".format(domain.name.replace("'", "''"))
+    delta.replace(spark.createDataFrame(rows, gold.TRAINING_ROWS.schema), gold.TRAINING_ROWS, settings, own)
     print(f"{rows.num_rows:,} rows of {decisions.num_rows:,} decisions, {len(definitions.names)} features")
     return 0
 

@@ -1,8 +1,8 @@
 """A domain: one shop in one YAML file, `conf/domains/<name>.yml` or any path. See docs/reference/domains.md.
 
 It says which source records are interactions, decisions and items and where their fields are, which
-attributes an item has, which events are outcomes of a decision, which features are computed and which
-engagement metrics are published.
+attributes an item has, which events are outcomes of a decision, which features are computed, which vectors of
+items they need and which engagement metrics are published.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import yaml
 from pipelines.domain_checks import check
 from pipelines.errors import DomainError, nearest
 from pipelines.settings import Settings
+from pipelines.vector_spaces import PARTS, VectorSpaces
 
 AttributeKind = Literal["number", "category", "text", "tags", "vector"]
 RecordKind = Literal["interaction", "decision", "item"]
@@ -101,6 +102,7 @@ class Domain(_Strict, frozen=True):
     event_types: dict[str, EventType]
     outcomes: Outcomes
     features: tuple[dict[str, Any], ...]
+    vectors: VectorSpaces | None = None
     description: str = ""
     time_unit: Literal["ms", "s", "iso8601"] = "ms"
     metrics: tuple[Metric, ...] = ()
@@ -195,6 +197,8 @@ _TYPE_AT: tuple[tuple[str, type], ...] = (
     (r"event_types\..+", EventType),
     (r"outcomes", Outcomes),
     (r"metrics\[\d+\]", Metric),
+    *((rf"vectors\.{name}", part) for name, part in PARTS.items()),
+    (r"vectors", VectorSpaces),
     (r"", Domain),
 )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.contracts.records import RECORDS
 from pipelines.errors import nearest
+from pipelines.vector_spaces import check_vectors
 
 if TYPE_CHECKING:
     from pipelines.domain import Domain, Record
@@ -38,6 +39,8 @@ def check(domain: Domain) -> None:
                 f"outcomes.gains.{name}", f"unknown event type{nearest(name, list(domain.event_types))}"
             )
     _check_metrics(domain)
+    if domain.vectors:
+        check_vectors(domain, domain.vectors)
 
 
 def _unknown_field(name: str, kind: str) -> str:

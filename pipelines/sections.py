@@ -85,6 +85,16 @@ class Gold:
 
 
 @dataclass(frozen=True)
+class Vectors:
+    """How vectors of items are built."""
+
+    blocks: int
+    most_terms: int
+    refresh_days: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class Training:
     """How models are trained and judged."""
 

@@ -18,7 +18,19 @@ from typing import Any
 import yaml
 
 from pipelines.errors import SettingsError, nearest
-from pipelines.sections import Airflow, Gate, Gold, Kafka, Mlflow, Paths, Silver, Spark, Streams, Training
+from pipelines.sections import (
+    Airflow,
+    Gate,
+    Gold,
+    Kafka,
+    Mlflow,
+    Paths,
+    Silver,
+    Spark,
+    Streams,
+    Training,
+    Vectors,
+)
 
 PREFIX = "LAKEPULSE__"
 
@@ -39,6 +51,7 @@ class Settings:
     streams: Streams
     silver: Silver
     gold: Gold
+    vectors: Vectors
     training: Training
     mlflow: Mlflow
     gate: Gate

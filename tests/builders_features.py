@@ -7,8 +7,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
+from scipy.sparse import csr_matrix
 
 from pipelines.contracts.gold import DECISION_OUTCOMES
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
@@ -16,8 +18,12 @@ from pipelines.contracts.table import Table
 from pipelines.domain import Domain, parse_domain
 from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions, compile_definitions
+from pipelines.features.hashing import hash_text, hash_texts
 from pipelines.features.history import History, in_arrival_order
 from pipelines.features.replay import Probes, Replay
+from pipelines.features.vectors import ALWAYS, Vectors
+from pipelines.models.behaviour_space import covisits
+from pipelines.models.text_space import text_space, unit
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -35,12 +41,18 @@ attributes:
   brand: {kind: category}
   tags: {kind: tags}
   title: {kind: text}
+  image: {kind: vector, length: 3}
 event_types:
   view: {reward: 0.1}
   click: {reward: 0.5}
   purchase: {reward: 1.0}
   search: {}
 outcomes: {window_minutes: 30, gains: {click: 1, purchase: 2}}
+vectors:
+  text: {of: [title, tags], size: 3}
+  behaviour: {of: [click], size: 3}
+  image: {of: image, size: 2}
+  covisits: {of: [click], keep: 3}
 features:
 """
 EVERY_KIND = """
@@ -62,6 +74,12 @@ EVERY_KIND = """
   - {name: like_latest, kind: similarity, of: click, attribute: tags, last: 4, aggregate: [mean, max]}
   - {name: position, kind: position, fixed: 3}
   - {name: hour, kind: time, cycle: day, wave: [sin, cos]}
+  - {name: like_text, kind: vector_similarity, space: text, of: click, last: 4, aggregate: [mean, max]}
+  - {name: like_behaviour, kind: vector_similarity, space: behaviour, of: [click, view], last: 4}
+  - {name: like_image, kind: vector_similarity, space: image, of: click, last: 2, aggregate: max}
+  - {name: goes_with, kind: covisited, of: click, last: 4, aggregate: [sum, max]}
+  - {name: answers, kind: query_match, measure: [bm25, cosine]}
+  - {name: has_image, kind: has_vector, space: image}
   - {name: price_in_list, kind: context, of: price, measure: [mean, std, zscore, rank, difference]}
 """
 
@@ -145,24 +163,49 @@ def silver(rows: Sequence[Row]) -> tuple[pa.Table, pa.Table]:
     )
 
 
-def a_replay(definitions: Definitions, items: Sequence[Row] = ()) -> Replay:
-    catalog = Catalog(definitions)
+def some_vectors(items: Sequence[str] = tuple(f"i{n}" for n in range(9))) -> Vectors:
+    """Vectors of these items, made up but the same every time: the last item has none, the others change
+    their behaviour and their neighbours at NOW."""
+    keys = np.sort(hash_texts(pa.array(items)))
+    chance, shape = np.random.default_rng(len(items)), (keys.size, 3)
+    made_up = [chance.normal(size=shape) * (keys != hash_text(items[-1]))[:, None] for _ in range(4)]
+    liked, shown = (csr_matrix(chance.random((9, keys.size)) < share) for share in (0.4, 0.9))
+    neighbours = covisits(liked, shown, smooth=2.0, keep=3)
+    no_neighbours = np.zeros_like(neighbours.starts)
+    terms = [[item, "red", *["shoe"] * (n % 3)] for n, item in enumerate(items)]
+    return Vectors(
+        about='{"spaces": {}}',
+        item_keys=keys,
+        blocks=np.array([ALWAYS, NOW]),
+        image=unit(made_up[1][:, :2]),
+        behaviour=unit(np.stack(made_up[2:])),
+        pair_starts=np.stack([no_neighbours, neighbours.starts]),
+        pair_items=neighbours.items,
+        pair_scores=neighbours.scores,
+        **vars(text_space(terms, [], 3, 100, seed=1)),
+    )
+
+
+def a_replay(definitions: Definitions, items: Sequence[Row] = (), vectors: Vectors | None = None) -> Replay:
+    catalog = Catalog(definitions, vectors or some_vectors())
     catalog.learn(table(ITEMS, items))
     return Replay(definitions, catalog)
 
 
 def replayed(
-    rows: Sequence[Row], features: str = EVERY_KIND, items: Sequence[Row] = ()
+    rows: Sequence[Row], features: str = EVERY_KIND, items: Sequence[Row] = (), vectors: Vectors | None = None
 ) -> tuple[Replay, Probes]:
     """A replay of the rows, and what it read for their decisions."""
     definitions = definitions_of(features)
-    replay = a_replay(definitions, items)
+    replay = a_replay(definitions, items, vectors)
     return replay, replay.advance(a_history(rows, definitions))
 
 
-def read_last(rows: Sequence[Row], features: str, items: Sequence[Row] = ()) -> dict[str, list[float]]:
+def read_last(
+    rows: Sequence[Row], features: str, items: Sequence[Row] = (), vectors: Vectors | None = None
+) -> dict[str, list[float]]:
     """What the last decision's candidates have, by feature."""
-    replay, probes = replayed(rows, features, items)
+    replay, probes = replayed(rows, features, items, vectors)
     found = probes.features[probes.starts[-2] : probes.starts[-1]]
     return {name: found[:, i].tolist() for i, name in enumerate(replay.definitions.names)}
 

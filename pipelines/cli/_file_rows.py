@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines.contracts.bronze import INTERACTIONS
+from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.contracts.records import TOPIC
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
 from pipelines.contracts.types import arrow_schema
@@ -18,7 +19,9 @@ from pipelines.domain import Domain
 from pipelines.features.definitions import Definitions
 from pipelines.gold.decision_outcomes import decision_outcomes
 from pipelines.io.replay import Addresses, ArrivalClock
+from pipelines.models.training import cuts
 from pipelines.models.training_set import OUTCOME_COLUMNS, training_rows
+from pipelines.models.vectors import build_vectors, material
 from pipelines.settings import Settings
 from pipelines.silver.sheets import Clerk
 
@@ -71,10 +74,27 @@ def rows_of_file(
     spark: SparkSession, values: Iterable[bytes], domain: Domain, definitions: Definitions, settings: Settings
 ) -> DataFrame:
     """Rows of gold.training_rows of the decisions among the records."""
-    silver = silver_of(values, domain, settings)
+    return rows_of_silver(spark, silver_of(values, domain, settings), domain, definitions, settings)
+
+
+def rows_of_silver(
+    spark: SparkSession,
+    silver: dict[str, pa.Table],
+    domain: Domain,
+    definitions: Definitions,
+    settings: Settings,
+) -> DataFrame:
+    """Rows of gold.training_rows of silver's tables, with vectors that know nothing of the decisions that
+    will judge a ranker."""
     events, decisions, items = (silver[table.name] for table in (EVENTS, DECISIONS, ITEMS))
-    made, happened = (
-        spark.createDataFrame(silver[table.name], table.schema) for table in (DECISIONS, EVENTS)
+    known, happened, made = (
+        spark.createDataFrame(silver[table.name], table.schema) for table in (ITEMS, EVENTS, DECISIONS)
     )
-    outcomes = decision_outcomes(made, happened, domain, revision=0).select(*OUTCOME_COLUMNS).toArrow()
-    return spark.createDataFrame(training_rows(domain.name, definitions, events, decisions, items, outcomes))
+    outcomes = decision_outcomes(made, happened, domain, revision=0).persist()
+    vectors = None
+    if definitions.needs_vectors:
+        _, until = cuts(outcomes, settings.training)
+        vectors = build_vectors(material(domain, until, known, happened, made), domain, settings.vectors)
+    labels = outcomes.select(*OUTCOME_COLUMNS).toArrow()
+    rows = training_rows(domain.name, definitions, events, decisions, items, labels, vectors)
+    return spark.createDataFrame(rows, TRAINING_ROWS.schema)

@@ -2,7 +2,20 @@
 latest revision of a key."""
 
 from pipelines.contracts.table import Table
-from pipelines.contracts.types import DAY, DOUBLE, FLAG, FLOAT, INT, LONG, TEXT, TIME, by_name, columns, many
+from pipelines.contracts.types import (
+    BYTES,
+    DAY,
+    DOUBLE,
+    FLAG,
+    FLOAT,
+    INT,
+    LONG,
+    TEXT,
+    TIME,
+    by_name,
+    columns,
+    many,
+)
 
 SESSIONS = Table(
     "gold.sessions",
@@ -143,12 +156,30 @@ TRAINING_ROWS = Table(
         outcome_rate=FLOAT,  # of the item before: outcomes per list so far, smoothed; what a ranker must beat
         earlier_events=INT,  # of the user, for slices
         definitions_hash=TEXT,
+        vectors_version=TEXT,  # of gold.vectors; null where the features need none
     ),
     key=("domain", "decision_id", "item_id"),
     partition_by=("domain",),
     event_time="decided_at",
     required=("user_id", "position", "decided_at", "label", "features", "definitions_hash"),
     ranges=(("position", 1, None), ("label", 0, None), ("earlier_events", 0, None)),
+)
+
+VECTORS = Table(
+    "gold.vectors",
+    columns(
+        domain=TEXT,
+        version=TEXT,  # hash of the content
+        built_at=TIME,
+        until=TIME,  # what arrived from then on plays no part
+        items=LONG,
+        content=BYTES,  # the file vectors.npz of a model's package
+    ),
+    key=("version",),
+    partition_by=("domain",),
+    event_time="built_at",
+    required=("domain", "built_at", "until", "items", "content"),
+    ranges=(("items", 0, None),),
 )
 
 SCORES = Table(

@@ -9,12 +9,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.errors import FeatureError
 from pipelines.features.columns import as_ms, entries
 from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_text, hash_texts
 from pipelines.features.lookups import Lookups
 from pipelines.features.program import Floats, Ints
 from pipelines.features.rows import Rows
+from pipelines.features.vectors import Vectors, no_vectors
+from pipelines.features.vectors_kernel import Spaces
 
 ITEM_COLUMNS = ("item_id", "valid_from", "numbers", "categories", "tags")
 """What is read of silver.items."""
@@ -32,8 +35,9 @@ class Catalog:
     """Attributes of items by version. Rows of items that are only met in events are given here too, without
     any version."""
 
-    def __init__(self, definitions: Definitions) -> None:
-        """An empty catalog that keeps what these definitions read."""
+    def __init__(self, definitions: Definitions, vectors: Vectors | None = None) -> None:
+        """An empty catalog that keeps what these definitions read, with the vectors of a model."""
+        self.vectors = vectors
         self.items = Rows()
         self.values = Rows()
         self._definitions = definitions
@@ -43,6 +47,7 @@ class Catalog:
         self._numbers: Floats = np.zeros((0, len(definitions.numbers)))
         self._values = [_Values(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in definitions.attributes]
         self._lookups: Lookups | None = None
+        self._spaces: tuple[Vectors | None, int, Spaces] | None = None
 
     def learn(self, items: pa.Table) -> None:
         """Add versions: rows with the columns item_id, valid_from, numbers, categories and tags of
@@ -74,6 +79,20 @@ class Catalog:
         if self._lookups is None or self._lookups.versions.size != self.items.count + 1:
             self._lookups = self._build()
         return self._lookups
+
+    def spaces(self) -> Spaces:
+        """The vectors for the kernels, for all items met so far. Raises FeatureError when features need some
+        and there are none."""
+        if self.vectors is None and self._definitions.needs_vectors:
+            raise FeatureError(
+                f"the features {self._definitions.hash} are computed from vectors, and none are given: run "
+                "build_vectors, or take those that the model carries"
+            )
+        kept = self._spaces
+        if kept is None or kept[0] is not self.vectors or kept[1] != self.items.count:
+            spaces = (self.vectors or no_vectors()).spaces(self.items.keys())
+            kept = self._spaces = (self.vectors, self.items.count, spaces)
+        return kept[2]
 
     def _build(self) -> Lookups:
         order = np.lexsort((self._valid_from, self._version_items))

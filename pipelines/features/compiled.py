@@ -21,6 +21,7 @@ SOURCES = (
     "records",
     "replay",
     "rows",
+    "vectors_kernel",
 )
 """Modules of this room that hold kernels, or numbers that are compiled into them."""
 

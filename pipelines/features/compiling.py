@@ -14,6 +14,7 @@ from pipelines.features import declarations as d
 from pipelines.features import program as p
 from pipelines.features.program import Program
 from pipelines.features.state import LayoutBuilder, Layouts
+from pipelines.features.vectors_kernel import BEHAVIOUR, BM25, COSINE_OF_TEXT, IMAGE, TEXT
 
 AGGREGATES = {"mean": p.MEAN, "max": p.MAX, "min": p.MIN, "sum": p.TOTAL}
 CONTEXTS = {
@@ -23,6 +24,7 @@ CONTEXTS = {
     "rank": p.LIST_RANK,
     "difference": p.LIST_DIFFERENCE,
 }
+SPACES = {"text": TEXT, "behaviour": BEHAVIOUR, "image": IMAGE}
 MEASURES = {"distance": p.DISTANCE, "difference": p.DIFFERENCE, "lean": p.LEAN}
 CYCLES = {"day": 86_400_000.0, "week": 7 * 86_400_000.0}
 
@@ -86,9 +88,19 @@ class Compiler:
                 return self._by(declaration)
             case d.Preference() | d.Learned():
                 return self._of_user_and_value(declaration)
+            case d.VectorSimilarity() | d.Covisited():
+                ring, how = self._ring(declaration.of, declaration.last), AGGREGATES[declaration.aggregate]
+                if isinstance(declaration, d.Covisited):
+                    return Reading(p.COVISITED, aggregate=how, arg=ring, buckets=declaration.last)
+                space = SPACES[declaration.space]
+                return Reading(p.TO_LATEST, key=space, aggregate=how, arg=ring, buckets=declaration.last)
+            case d.QueryMatch():
+                measure = BM25 if declaration.measure == "bm25" else COSINE_OF_TEXT
+                return Reading(p.QUERY_MATCH, aggregate=measure)
+            case d.HasVector():
+                return Reading(p.HAS_VECTOR, key=SPACES[declaration.space])
             case d.Similarity():
-                mask = self._mask(declaration.of)
-                self._rings[mask] = max(self._rings.get(mask, 0), declaration.last)
+                mask = self._ring(declaration.of, declaration.last)
                 key, how = self._attribute(declaration.attribute), AGGREGATES[declaration.aggregate]
                 return Reading(p.SIMILARITY, key=key, aggregate=how, arg=mask, buckets=declaration.last)
             case d.Taste():
@@ -112,6 +124,12 @@ class Compiler:
                 of = self._names.index(declaration.of)
                 return Reading(p.CONTEXT, aggregate=CONTEXTS[declaration.measure], arg=of)
         raise TypeError(f"no reading for a {type(declaration).__name__}")
+
+    def _ring(self, of: tuple[str, ...], last: int) -> int:
+        """The mask that names the ring of the latest items with `of`, now long enough for `last` of them."""
+        mask = self._mask(of)
+        self._rings[mask] = max(self._rings.get(mask, 0), last)
+        return mask
 
     def _by(self, declaration: d.Count | d.Rate | d.Recency) -> Reading:
         scope, key = self._whose(declaration.by)
@@ -244,7 +262,7 @@ class Compiler:
             reading.aggregate,
             int(reading.log),
             reading.buckets,
-            sorted(self._rings).index(reading.arg) if reading.op == p.SIMILARITY else reading.arg,
+            sorted(self._rings).index(reading.arg) if reading.op in p.WITH_RING else reading.arg,
             self._share(index),
             steps[own[0]][p.STEP_TARGET] if own else 0,
             *own,

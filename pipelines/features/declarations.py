@@ -140,6 +140,37 @@ class Context(Declaration, frozen=True, tag="context"):
     measure: Literal["mean", "std", "zscore", "rank", "difference"] = "zscore"
 
 
+class VectorSimilarity(Declaration, frozen=True, tag="vector_similarity"):
+    """Cosine of the candidate's vector with those of the user's `last` items with `of`: with their mean, or
+    the largest with one of them."""
+
+    space: Literal["text", "behaviour", "image"]
+    of: tuple[str, ...]
+    last: int = 16
+    aggregate: Literal["mean", "max"] = "mean"
+
+
+class Covisited(Declaration, frozen=True, tag="covisited"):
+    """How much more, or less, the candidate is wanted by users who did `of` with the user's `last` items with
+    `of`."""
+
+    of: tuple[str, ...]
+    last: int = 16
+    aggregate: Literal["sum", "max"] = "sum"
+
+
+class QueryMatch(Declaration, frozen=True, tag="query_match"):
+    """How well the candidate's texts answer the query of the decision."""
+
+    measure: Literal["bm25", "cosine"] = "bm25"
+
+
+class HasVector(Declaration, frozen=True, tag="has_vector"):
+    """1 for a candidate that has a vector in the space, otherwise 0."""
+
+    space: Literal["text", "behaviour", "image"]
+
+
 KINDS: dict[str, type[Declaration]] = {
     str(kind.__struct_config__.tag): kind
     for kind in (
@@ -154,6 +185,10 @@ KINDS: dict[str, type[Declaration]] = {
         Position,
         Time,
         Context,
+        VectorSimilarity,
+        Covisited,
+        QueryMatch,
+        HasVector,
     )
 }
 WINDOW_UNITS = {"min": 60_000, "h": 3_600_000, "d": 86_400_000}

@@ -21,9 +21,13 @@ from pipelines.features.declarations import (
     ITEM,
     SHOWN,
     Count,
+    Covisited,
     Declaration,
+    HasVector,
     Position,
+    QueryMatch,
     Rate,
+    VectorSimilarity,
 )
 from pipelines.features.parsing import parse_features
 from pipelines.features.program import Program
@@ -55,6 +59,7 @@ class Definitions:
     program: Program
     layouts: Layouts
     content: str
+    needs_vectors: bool
 
     def to_json(self) -> str:
         """Everything that gives a feature its meaning, as JSON: equal definitions give equal text."""
@@ -89,6 +94,7 @@ def compile_definitions(domain: Domain) -> Definitions:
         program=program,
         layouts=layouts,
         content=content,
+        needs_vectors=_need_vectors(declared),
     )
 
 
@@ -113,6 +119,10 @@ def _baselines(domain: Domain) -> list[Declaration]:
     ]
 
 
+def _need_vectors(declared: list[Declaration]) -> bool:
+    return any(isinstance(d, VectorSimilarity | Covisited | QueryMatch | HasVector) for d in declared)
+
+
 def _content(domain: Domain, declared: list[Declaration], events: dict[str, int]) -> str:
     features: list[dict[str, Any]] = [msgspec.to_builtins(declaration) for declaration in declared]
     meaning = {
@@ -122,4 +132,6 @@ def _content(domain: Domain, declared: list[Declaration], events: dict[str, int]
         "rewards": {name: kind.reward for name, kind in domain.event_types.items()},
         "attributes": {name: kind.kind for name, kind in domain.attributes.items()},
     }
+    if _need_vectors(declared):
+        meaning["vectors"] = msgspec.to_builtins(domain.vectors)
     return json.dumps(meaning, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 from pipelines.features.columns import as_ints, as_ms, lists, whole
 from pipelines.features.hashing import hash_texts
 from pipelines.features.program import DECISION_CODE, Ints
+from pipelines.features.words import query_terms
 
 ARRIVAL = ("topic", "partition", "offset", "arrived_at")
 EVENT_COLUMNS = ("event_id", "event_time", "event_type", "user_id", "item_id", *ARRIVAL)
-DECISION_COLUMNS = ("decision_id", "event_time", "as_of", "user_id", "items", *ARRIVAL)
+DECISION_COLUMNS = ("decision_id", "event_time", "as_of", "user_id", "query", "items", *ARRIVAL)
 """What is read of silver.events and silver.decisions."""
 
 
@@ -31,6 +32,9 @@ class History:
     lists_from: Ints
     lists_to: Ints
     listed: Ints
+    queries_from: Ints  # the terms of a decision's query are terms[queries_from:queries_to]
+    queries_to: Ints
+    terms: Ints
     as_of: Ints  # of a decision: when it was made
     decision_rows: Ints  # of a decision: its row in the table of decisions, otherwise -1
 
@@ -57,6 +61,8 @@ def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int
     decided = as_ms(decisions["event_time"])
     nothing, none = np.zeros(n, np.int64), np.zeros(m, np.int64)
     as_of = np.where(pc.is_null(decisions["as_of"]).to_numpy(), decided, as_ms(decisions["as_of"]))
+    asked, terms = _query_terms(decisions["query"])
+    asked_to = np.cumsum(asked)
     both = {
         "times": (as_ms(events["event_time"]), decided),
         "codes": (by_type[types.indices.to_numpy(zero_copy_only=False)], none + DECISION_CODE),
@@ -65,11 +71,23 @@ def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int
         "items": (_item_keys(events), none),
         "lists_from": (nothing, ends - lengths),
         "lists_to": (nothing, ends),
+        "queries_from": (nothing, asked_to - asked),
+        "queries_to": (nothing, asked_to),
         "as_of": (nothing, as_of),
         "decision_rows": (nothing - 1, np.arange(m)),
     }
     columns = {name: np.append(*parts)[order] for name, parts in both.items()}
-    return History(arrived=arrived, listed=hash_texts(listed), **columns)
+    return History(arrived=arrived, listed=hash_texts(listed), terms=terms, **columns)
+
+
+def _query_terms(queries: pa.ChunkedArray) -> tuple[Ints, Ints]:
+    """(number of terms of each query, all terms); every different query is taken apart once."""
+    kept = whole(queries).dictionary_encode()
+    different = [query_terms(text) for text in kept.dictionary.to_pylist()]
+    different.append(np.zeros(0, np.int64))  # for null
+    chosen = pc.fill_null(kept.indices, len(different) - 1).to_numpy(zero_copy_only=False)
+    lengths = np.array([terms.size for terms in different], np.int64)
+    return lengths[chosen], np.concatenate([different[-1], *(different[query] for query in chosen)])
 
 
 def _item_keys(events: pa.Table) -> Ints:

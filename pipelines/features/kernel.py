@@ -19,6 +19,7 @@ from pipelines.features.formulas import by_record, given, in_list, similarities,
 from pipelines.features.lookups import Lookups, version_at
 from pipelines.features.program import Ints, Program, States
 from pipelines.features.records import add_in_bucket, is_repeat, push, take_slot
+from pipelines.features.vectors_kernel import Spaces, alone, beside_latest
 
 APPLIED, REPEATED, TOO_LATE = range(3)
 
@@ -144,11 +145,20 @@ def _apply(
 
 @compiled
 def read(
-    program: Program, states: States, catalog: Lookups, user: int, items: Ints, positions: Ints, as_of: int
+    program: Program,
+    states: States,
+    catalog: Lookups,
+    spaces: Spaces,
+    user: int,
+    items: Ints,
+    positions: Ints,
+    query: Ints,
+    as_of: int,
 ) -> npt.NDArray[np.float32]:
     """Features of candidates for a user at `as_of` (ms) as float32[len(items), features]; NaN where unknown.
 
-    `items` are rows of item records; `positions` are the places in the list, or their stand-in while ranking.
+    `items` are rows of item records; `positions` are the places in the list, or their stand-in while ranking;
+    `query` are the hashes of the query's terms, see `words.query_terms`.
     """
     features = np.empty((items.size, program.features.shape[0]), np.float64)
     found = np.empty(features.shape, np.float32)
@@ -162,12 +172,16 @@ def read(
             tastes(program, states, catalog, user, versions, f, features)
         elif op == p.CONTEXT:
             in_list(features, arg, program.features[f, p.FEATURE_AGGREGATE], f)
+        elif op == p.QUERY_MATCH or op == p.HAS_VECTOR:
+            alone(program, spaces, items, query, as_of, f, features)
         elif op in (p.NUMBER, p.POSITION, p.TIME):
             given(program, catalog, versions, positions, as_of, f, features)
         elif program.features[f, p.FEATURE_SHARE] == 0:
             continue  # computed with a feature before it
         elif op == p.SIMILARITY:
             similarities(program, states, catalog, user, versions, as_of, f, features)
+        elif op == p.TO_LATEST or op == p.COVISITED:
+            beside_latest(program, states, catalog, spaces, user, items, as_of, f, features)
         else:
             by_record(program, states, catalog, user, items, versions, as_of, f, n, features)
     for j in range(items.size):

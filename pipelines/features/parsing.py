@@ -104,7 +104,22 @@ def _check(domain: Domain, declaration: Declaration, path: str, earlier: list[De
             if declaration.of not in names:
                 problem = f"no feature '{declaration.of}' is declared above{nearest(declaration.of, names)}"
                 raise domain.error(f"{path}.of", problem)
+        case d.VectorSimilarity() | d.HasVector():
+            _check_vectors(domain, declaration.space, f"{path}.space")
+        case d.Covisited():
+            _check_vectors(domain, "covisits", f"{path}.kind")
+        case d.QueryMatch():
+            _check_vectors(domain, "text", f"{path}.kind")
     _check_numbers(domain, declaration, path)
+
+
+def _check_vectors(domain: Domain, part: str, path: str) -> None:
+    built = domain.vectors.names if domain.vectors else []
+    if part not in built:
+        told = ", ".join(built) or "nothing"
+        raise domain.error(
+            path, f"needs `{part}`, but `vectors:` builds {told}: add `{part}` to that section"
+        )
 
 
 def _check_numbers(domain: Domain, declaration: Declaration, path: str) -> None:

@@ -17,6 +17,7 @@ from pipelines.features.lookups import Lookups
 from pipelines.features.program import USER_EVENTS, Ints, Program, States
 from pipelines.features.rows import Rows, grown
 from pipelines.features.state import empty
+from pipelines.features.vectors_kernel import Spaces
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,14 @@ class Replay:
         features = np.empty((starts[-1], width + 2), np.float32)
         earlier = np.empty(decisions.size, np.int64)
         program, lookups = self.definitions.program, self.catalog.lookups()
+        asked = history.queries_from, history.queries_to, history.terms
         _carry(
             program,
             self.states,
             lookups,
+            self.catalog.spaces(),
             batch,
+            asked,
             decisions,
             places,
             made,
@@ -106,7 +110,9 @@ def _carry(
     program: Program,
     states: States,
     lookups: Lookups,
+    spaces: Spaces,
     batch: Happenings,
+    asked: tuple[Ints, Ints, Ints],
     decisions: Ints,
     places: Ints,
     made: Ints,
@@ -124,7 +130,8 @@ def _carry(
             break
         i = decisions[k]
         user, items = batch.users[i], batch.listed[batch.lists_from[i] : batch.lists_to[i]]
-        found = read(program, states, lookups, user, items, np.arange(1, items.size + 1), made[k])
+        query, positions = asked[2][asked[0][i] : asked[1][i]], np.arange(1, items.size + 1)
+        found = read(program, states, lookups, spaces, user, items, positions, query, made[k])
         for j in range(found.shape[0]):
             for f in range(found.shape[1]):
                 features[starts[k] + j, f] = found[j, f]

@@ -21,7 +21,7 @@ from pipelines.models.carried import Carried, Silver
 from pipelines.models.champions import Champions
 from pipelines.models.contest import model_cache
 from pipelines.models.registry import Registry, fail_fast
-from pipelines.models.scoring import outlier_rows, score_rows, scored
+from pipelines.models.scoring import loaded_ranker, outlier_rows, score_rows, scored
 from pipelines.settings import Settings
 
 SOURCES = (DECISIONS, BEHAVIOUR_VECTORS)
@@ -64,13 +64,14 @@ class Scorer:
         decisions = new.where("items IS NOT NULL").select(*DECISION_COLUMNS).toArrow()
         frame = _shaped(new.where("vector IS NOT NULL").select(*VECTOR_COLUMNS))
         if decisions.num_rows:
-            frame = frame.union(_shaped(new.sparkSession.createDataFrame(self._carried.rows(decisions))))
+            rows = self._carried.rows(decisions, loaded_ranker(ranker).vectors)
+            frame = frame.union(_shaped(new.sparkSession.createDataFrame(rows)))
         judged = scored(frame, ranker, outliers).persist()
         try:
             each = F.coalesce(F.size("items"), F.lit(1))
-            rows = judged.agg(F.coalesce(F.sum(each), F.lit(0))).collect()[0][0]
+            counted = judged.agg(F.coalesce(F.sum(each), F.lit(0))).collect()[0][0]
             tables = [(SCORES, score_rows(judged, ranker)), (OUTLIERS, outlier_rows(judged, outliers))]
-            yield Results(tables, int(rows))
+            yield Results(tables, int(counted))
         finally:
             judged.unpersist()
             new.unpersist()

@@ -20,6 +20,7 @@ from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_texts
 from pipelines.features.history import ARRIVAL, DECISION_COLUMNS, EVENT_COLUMNS, in_arrival_order
 from pipelines.features.replay import Probes, Replay
+from pipelines.features.vectors import Vectors
 
 ITEM_COLUMNS = (
     "item_id",
@@ -65,9 +66,9 @@ class Carried:
         self._items_version = -1
         self._items_newest = 0
 
-    def rows(self, decisions: pa.Table) -> pa.Table:
+    def rows(self, decisions: pa.Table, vectors: Vectors | None = None) -> pa.Table:
         """The decisions' columns of contracts.scoring.TO_SCORE, from rows of silver.decisions
-        (DECISION_COLUMNS).
+        (DECISION_COLUMNS), with the vectors of the ranker that will score them.
 
         Features are as of each decision; an item that a list shows twice is there once, at its first place.
         """
@@ -81,6 +82,7 @@ class Carried:
         behind = decisions.filter(pa.array(_offsets(decisions) < _of(decisions, self._next)))
         together = pa.concat_tables([listed, behind.cast(listed.schema)])
         self._learn_items()
+        self._replay.catalog.vectors = vectors
         history = in_arrival_order(events, together, self._definitions.events)
         # The others were scored before this start; they are folded like events, and nothing is read for them.
         is_wanted = np.append(_is_among(together, decisions), False)

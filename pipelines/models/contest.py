@@ -20,6 +20,7 @@ from pipelines.models.registry import STAGE, Registry, Version
 from pipelines.models.split import by_time
 from pipelines.models.training import as_served, outlier_split
 from pipelines.models.training_set import rankings
+from pipelines.models.vector_store import vectors_version
 from pipelines.settings import Settings
 
 KINDS = ("ranker", "outliers")
@@ -79,16 +80,23 @@ def contest_rankers(
     training = settings.training
     split = by_time(rankings(rows, definitions).judged(), training.test_share, training.validation_share)
     test = as_served(split.test, definitions)
-    ours = package.load_ranker(_fetched(registry, challenger, settings), definitions.hash).score(
-        test.features
-    )
+    made_with = vectors_version(rows, definitions)
+    new = package.load_ranker(_fetched(registry, challenger, settings), definitions.hash)
+    if _version(new) != made_with:
+        raise ModelError(
+            f"{challenger.name} {challenger.version} carries the vectors {_version(new)}, gold.training_rows "
+            f"was made with {made_with}: train again"
+        )
+    ours = new.score(test.features)
     if champion is None:
         return Contest(challenger, None, judge_ranker(test, ours, None, settings.gate, training.seed))
     old = registry.version(challenger.name, champion)
-    if old.tags.get("definitions_hash") != definitions.hash:
+    same_features = old.tags.get("definitions_hash") == definitions.hash
+    in_charge = package.load_ranker(_fetched(registry, old, settings)) if same_features else None
+    if in_charge is None or _version(in_charge) != made_with:
         verdict = judge_by_own_figures(registry.figures(challenger), registry.figures(old), settings.gate)
         return Contest(challenger, champion, verdict)
-    theirs = package.load_ranker(_fetched(registry, old, settings), definitions.hash).score(test.features)
+    theirs = in_charge.score(test.features)
     return Contest(challenger, champion, judge_ranker(test, ours, theirs, settings.gate, training.seed))
 
 
@@ -138,6 +146,10 @@ def name_a_model(parser: argparse.ArgumentParser) -> None:
 def model_cache(settings: Settings) -> Path:
     """Where downloaded packages are kept."""
     return settings.state / "models"
+
+
+def _version(ranker: package.Ranker) -> str | None:
+    return ranker.vectors.version if ranker.vectors else None
 
 
 def _sides(registry: Registry, name: str) -> tuple[Version, str | None]:

@@ -2,8 +2,8 @@
 
 A ranker is accepted when there is no champion, or when its figure on the newest part of the training rows
 (the part that no training has seen) is better than the champion's on the same rows by more than
-`gate.min_gain`. A champion of other features cannot score those rows: then the two gains over the outcome
-rate are compared, each from the model's own test part.
+`gate.min_gain`. A champion of other features or vectors cannot score those rows: then the two gains over the
+outcome rate are compared, each from the model's own test part.
 
 An outlier model has no labels to be judged by: it is accepted when of the newest vectors, which it was not
 trained on, at most `gate.max_outlier_share` rank above 99 % of its training vectors, and when that share is
@@ -76,7 +76,7 @@ def judge_by_own_figures(
     ours, theirs = challenger.get(GAIN, float("nan")), champion.get(GAIN, float("nan"))
     accepted = ours - theirs > gate.min_gain or (math.isnan(theirs) and not math.isnan(ours))
     reason = (
-        "the champion was trained on other features and cannot score these rows: "
+        "the champion was trained on other features or vectors and cannot score these rows: "
         f"the gain over the outcome rate, {ours:+.4f} against {theirs:+.4f}, each on its own test part, "
         f"is {'' if accepted else 'not '}better by more than {gate.min_gain:g}"
     )

@@ -18,7 +18,9 @@ import xgboost
 from numpy.typing import NDArray
 
 from pipelines.errors import ModelError
+from pipelines.features.vectors import Vectors
 from pipelines.models.outliers import OutlierModel
+from pipelines.models.packed_vectors import VECTORS, packed_vectors, unpacked_vectors
 from pipelines.models.trees import Forest, from_booster
 
 MANIFEST = "manifest.json"
@@ -33,13 +35,15 @@ EXAMPLE_ROWS = 16
 
 @dataclass(frozen=True)
 class Ranker:
-    """A ranker that was loaded and has given the scores it gave where it was made."""
+    """A ranker that was loaded and has given the scores it gave where it was made; with the vectors that its
+    features are computed from, where they need some."""
 
     names: tuple[str, ...]
     definitions_hash: str
     booster: xgboost.Booster
     forest: Forest
     example: NDArray[np.float32]
+    vectors: Vectors | None = None
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """One score for each row of `features` float32[n, names], higher first; a row's score does not
@@ -56,9 +60,14 @@ def save_ranker(
     definitions: str,
     definitions_hash: str,
     example: NDArray[np.float32],
+    vectors: Vectors | None = None,
 ) -> None:
-    """Write a ranker's package: the booster, the definitions of its features as JSON, and what it scores
-    `example` rows."""
+    """Write a ranker's package: the booster, the definitions of its features as JSON, what it scores
+    `example` rows, and the vectors that its features were computed from.
+
+    Raises ModelError when the features need vectors and none are given, or the other way round.
+    """
+    more, named = packed_vectors(definitions, vectors)
     rows = np.ascontiguousarray(example[:EXAMPLE_ROWS], np.float32)
     scores = _finite(from_booster(booster).sums(rows))
     files = {
@@ -67,15 +76,16 @@ def save_ranker(
         "example.npz": _npz({"rows": rows, "scores": scores}),
     }
     about = {"features": list(booster.feature_names or ()), "definitions_hash": definitions_hash}
-    _seal(folder, "ranker", files, about)
+    _seal(folder, "ranker", files | more, about | named)
 
 
 def load_ranker(folder: Path, definitions_hash: str | None = None) -> Ranker:
     """The ranker of a package.
 
     Raises ModelError when a file is missing, foreign, damaged or a pickle, when the ranker was trained on
-    other definitions than those of `definitions_hash`, when its width is not that of its features, and when
-    it scores its example rows otherwise than where it was made.
+    other definitions than those of `definitions_hash`, when its width is not that of its features, when its
+    vectors are not those of its training, and when it scores its example rows otherwise than where it was
+    made.
     """
     about, files = _unseal(folder, "ranker")
     theirs = str(about["definitions_hash"])
@@ -99,7 +109,8 @@ def load_ranker(folder: Path, definitions_hash: str | None = None) -> Ranker:
         )
     forest = from_booster(booster)
     example = _arrays(folder / "example.npz", files["example.npz"])
-    ranker = Ranker(names, theirs, booster, forest, example["rows"])
+    vectors = unpacked_vectors(folder, about, files)
+    ranker = Ranker(names, theirs, booster, forest, example["rows"], vectors)
     _check_example(folder, ranker.score(example["rows"]), example["scores"])
     return ranker
 
@@ -175,12 +186,14 @@ def _unseal(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, bytes]]:
             raise ModelError(
                 f"{folder / name} is a pickle, which can run code when it is loaded: it is refused"
             )
-    if found - FILES[kind]:
+    optional = {VECTORS} & found if kind == "ranker" else set()
+    if found - FILES[kind] - optional:
         raise ModelError(
-            f"{folder} holds {sorted(found - FILES[kind])}, which no {kind} package has: it is refused"
+            f"{folder} holds {sorted(found - FILES[kind] - optional)}, which no {kind} package has: it is "
+            "refused"
         )
     files = {}
-    for name in sorted(FILES[kind]):
+    for name in sorted(FILES[kind] | optional):
         files[name] = _verified(folder / name, manifest["files"].get(name))
     return manifest, files
 

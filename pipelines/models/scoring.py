@@ -48,7 +48,8 @@ class Champion:
 
 
 @functools.lru_cache(maxsize=4)
-def _ranker(champion: Champion) -> Ranker:
+def loaded_ranker(champion: Champion) -> Ranker:
+    """The champion's ranker, loaded and verified once in each process."""
     return package.load_ranker(champion.folder())
 
 
@@ -70,7 +71,9 @@ def _scorer(
         schema = to_arrow_schema(SCORED, timezone="UTC")
         for rows in batches:
             columns = {name: rows[name] for name in schema.names if name in rows.schema.names}
-            columns |= _decisions_scored(rows, _ranker(ranker)) | _vectors_scored(rows, _outliers(outliers))
+            columns |= _decisions_scored(rows, loaded_ranker(ranker)) | _vectors_scored(
+                rows, _outliers(outliers)
+            )
             arrays = [columns[field.name].cast(field.type) for field in schema]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
@@ -85,7 +88,7 @@ def with_scores(rows: DataFrame, ranker: Champion) -> DataFrame:
 
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            scores = pa.array(score_column(batch["features"], _ranker(ranker)))
+            scores = pa.array(score_column(batch["features"], loaded_ranker(ranker)))
             yield pa.RecordBatch.from_arrays([*(batch[name] for name in kept), scores], [*kept, "score"])
 
     return rows.mapInArrow(run, schema)

@@ -18,6 +18,7 @@ from pipelines.domain import Domain
 from pipelines.errors import TrainingError
 from pipelines.features.columns import as_ms, lists
 from pipelines.features.definitions import Definitions
+from pipelines.features.vectors import Vectors
 from pipelines.models import package, plots, ranker, registry, spark_ranker
 from pipelines.models.evaluation import Evaluation, evaluate
 from pipelines.models.gate import GAIN, rare_share
@@ -66,7 +67,7 @@ def train_ranker(rows: DataFrame, definitions: Definitions, training: Training) 
         validation = as_served(split.validation, definitions).examples()
         trained = ranker.train(split.train.examples(), validation, definitions.names, training)
         return _judged(trained, split.test, definitions, training, "one process")
-    validation_at, test_at = _cuts(rows, training)
+    validation_at, test_at = cuts(rows, training)
     time = F.unix_millis("decided_at")
     test = rankings(rows.where(time >= test_at).toArrow(), definitions).judged()
     marked = rows.where(time < test_at).withColumn("is_validation", time >= validation_at)
@@ -88,17 +89,22 @@ def pack_ranker(
     training: Training,
     folder: Path,
     origin: Origin,
+    vectors: Vectors | None = None,
 ) -> registry.Training:
-    """Seal the ranker in `folder`; what the registry keeps of it."""
+    """Seal the ranker in `folder`, with the vectors that its rows were made with; what the registry keeps of
+    it."""
     booster = found.trained.booster
-    package.save_ranker(folder, booster, definitions.to_json(), definitions.hash, found.test.features)
+    example = found.test.features
+    package.save_ranker(folder, booster, definitions.to_json(), definitions.hash, example, vectors)
     shares = ranker.importances(booster)
     return registry.Training(
         name=f"{domain.name}-ranker",
         domain=domain.name,
         folder=folder,
         example=pd.DataFrame(found.test.features[:EXAMPLE], columns=definitions.names),
-        parameters=asdict(training) | {"trained_by": found.trained_by, "definitions_hash": definitions.hash},
+        parameters=asdict(training)
+        | {"trained_by": found.trained_by, "definitions_hash": definitions.hash}
+        | ({"vectors_version": vectors.version} if vectors else {}),
         figures=figures_of(found.evaluation) | {"rounds": float(found.trained.rounds)},
         versions_read=origin.versions_read,
         revision=origin.revision,
@@ -204,7 +210,7 @@ def _judged(
     return TrainedRanker(trained, served, evaluate(served, scores, training.seed), how)
 
 
-def _cuts(rows: DataFrame, training: Training) -> tuple[int, int]:
+def cuts(rows: DataFrame, training: Training) -> tuple[int, int]:
     """Times (ms) at which validation and test begin, as `split.by_time` cuts decisions with an outcome."""
     times = rows.where("label > 0").select("decision_id", F.unix_millis("decided_at").alias("at")).distinct()
     decided = times.select("at").toArrow()["at"].to_numpy().astype(np.int64)

@@ -16,6 +16,7 @@ from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_texts
 from pipelines.features.history import in_arrival_order
 from pipelines.features.replay import Probes, Replay
+from pipelines.features.vectors import Vectors
 from pipelines.models.ranker import Examples
 
 OUTCOME_COLUMNS = ("decision_id", "item_id", "label")
@@ -29,6 +30,7 @@ def training_rows(
     decisions: pa.Table,
     items: pa.Table,
     outcomes: pa.Table,
+    vectors: Vectors | None = None,
 ) -> pa.Table:
     """Rows of gold.training_rows from silver's events, decisions and items and the latest
     gold.decision_outcomes.
@@ -37,14 +39,20 @@ def training_rows(
     decision was made: what arrived later plays no part. Left out are decisions whose outcomes are not
     published.
     """
-    catalog = Catalog(definitions)
+    catalog = Catalog(definitions, vectors)
     catalog.learn(items)
     probes = Replay(definitions, catalog).advance(in_arrival_order(events, decisions, definitions.events))
-    return rows_of(domain, definitions, probes, decisions, outcomes)
+    version = vectors.version if vectors and definitions.needs_vectors else None
+    return rows_of(domain, definitions, probes, decisions, outcomes, version)
 
 
 def rows_of(
-    domain: str, definitions: Definitions, probes: Probes, decisions: pa.Table, outcomes: pa.Table
+    domain: str,
+    definitions: Definitions,
+    probes: Probes,
+    decisions: pa.Table,
+    outcomes: pa.Table,
+    vectors_version: str | None = None,
 ) -> pa.Table:
     """Rows of gold.training_rows for what a replay has read; late decisions are left out, see `Probes`."""
     sizes = np.diff(probes.starts)
@@ -77,6 +85,7 @@ def rows_of(
             "outcome_rate": probes.baselines[kept, 1],
             "earlier_events": probes.earlier_events[decision].astype(np.int32),
             "definitions_hash": pa.repeat(definitions.hash, kept.size),
+            "vectors_version": pa.repeat(pa.scalar(vectors_version, pa.string()), kept.size),
         }
     )
 

@@ -1,18 +1,24 @@
 """Decisions to learn from: made-up, seeded, with an order that can be learnt and noise that cannot."""
 
 import dataclasses
+import datetime
 
 import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
 from pipelines import settings as settings_module
-from pipelines.contracts.gold import TRAINING_ROWS
+from pipelines.contracts.gold import TRAINING_ROWS, VECTORS
 from pipelines.features.definitions import Definitions
+from pipelines.features.vectors import Vectors, no_vectors
+from pipelines.io import delta
 from pipelines.models.ranker import Examples
+from pipelines.models.vector_store import stored_row
 from pipelines.sections import Training
+from pipelines.settings import Settings
 
 NAMES = [f"f{i}" for i in range(6)]
+NO_ITEMS = dataclasses.replace(no_vectors(), about='{"domain": "a shop", "until_ms": 0}')
 
 
 def some_examples(decisions: int = 200, items: int = 10, seed: int = 0, width: int = len(NAMES)) -> Examples:
@@ -27,6 +33,12 @@ def some_examples(decisions: int = 200, items: int = 10, seed: int = 0, width: i
     return Examples(features, labels, np.full(decisions, items))
 
 
+def store(spark: SparkSession, settings: Settings, vectors: Vectors = NO_ITEMS) -> None:
+    """Put vectors into gold.vectors."""
+    row = stored_row(vectors, datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    delta.append(spark.createDataFrame([row], VECTORS.schema), VECTORS, settings)
+
+
 def some_training(**changes: object) -> Training:
     """The settings of training, small: few rounds, leaves that need little."""
     small = {"rounds": 12, "early_stopping": 4, "min_child_weight": 1.0, "l2": 1.0, "learning_rate": 0.3}
@@ -34,9 +46,16 @@ def some_training(**changes: object) -> Training:
 
 
 def training_rows(
-    spark: SparkSession, definitions: Definitions, domain: str, decisions: int, seed: int = 0
+    spark: SparkSession,
+    definitions: Definitions,
+    domain: str,
+    decisions: int,
+    seed: int = 0,
+    vectors: Vectors = NO_ITEMS,
 ) -> DataFrame:
-    """Rows of gold.training_rows, one decision a minute, of which features 0 and 1 say most of the label."""
+    """Rows of gold.training_rows, one decision a minute, of which features 0 and 1 say most of the label.
+
+    Features of vectors are said to come from `vectors`."""
     examples = some_examples(decisions, 10, seed, width=len(definitions.names))
     at = np.repeat(np.arange(decisions), 10)
     rows = pd.DataFrame(
@@ -54,6 +73,7 @@ def training_rows(
             "outcome_rate": np.nan_to_num(examples.features[:, 1]),
             "earlier_events": np.minimum(at // 40, 5),
             "definitions_hash": definitions.hash,
+            "vectors_version": vectors.version if definitions.needs_vectors else None,
         }
     )
     return TRAINING_ROWS.conform(spark.createDataFrame(rows))

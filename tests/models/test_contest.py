@@ -1,6 +1,7 @@
 """Training, gate and promotion as their jobs do them, on a real MLflow and a real lake."""
 
 import argparse
+import dataclasses
 import datetime
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipelines.features.definitions import compile_definitions
 from pipelines.io import delta
 from pipelines.models.contest import subject
 from pipelines.models.registry import Registry
-from tests.models.builders import training_rows
+from tests.models.builders import NO_ITEMS, store, training_rows
 
 QUICK = {"rounds": 6, "min_child_weight": 1.0, "l2": 1.0, "learning_rate": 0.3, "early_stopping": 3}
 
@@ -43,6 +44,12 @@ def a_domain(house, tmp_path, name):
     path = tmp_path / f"{name}.yml"
     path.write_text(text)
     return path, load_domain(str(path), house)
+
+
+@pytest.fixture(autouse=True)
+def vectors(house, spark):
+    """The vectors that the made-up rows are said to come from."""
+    store(spark, house)
 
 
 def run(job, house, spark, **args):
@@ -101,7 +108,31 @@ def test_a_champion_of_other_features_meets_by_its_own_figures(house, spark, tmp
     delta.replace(rows, TRAINING_ROWS, house, f"domain = '{changed.name}'")
     run(train_ranker, house, spark, domain=changed)
     assert run(gate, house, spark, model=f"{path}-ranker") in (0, 99)
-    assert "trained on other features and cannot score these rows" in capsys.readouterr().out
+    assert "trained on other features or vectors and cannot score these rows" in capsys.readouterr().out
+
+
+def test_a_champion_with_other_vectors_meets_by_its_own_figures(house, spark, tmp_path, capsys):
+    path, domain = a_domain(house, tmp_path, "turningshop")
+    definitions, model = compile_definitions(domain), f"{path}-ranker"
+    delta.append(training_rows(spark, definitions, domain.name, 120), TRAINING_ROWS, house)
+    run(train_ranker, house, spark, domain=domain)
+    run(promote, house, spark, model=model, force=True)
+    newer = dataclasses.replace(NO_ITEMS, about='{"domain": "a shop", "until_ms": 1}')
+    store(spark, house, newer)
+    rows = training_rows(spark, definitions, domain.name, 120, vectors=newer)
+    delta.replace(rows, TRAINING_ROWS, house, f"domain = '{domain.name}'")
+    registry = Registry(house.tracking_uri)
+    assert registry.parameters(registry.latest("turningshop-ranker"))["vectors_version"] == NO_ITEMS.version
+
+    run(train_ranker, house, spark, domain=domain)
+    assert registry.parameters(registry.latest("turningshop-ranker"))["vectors_version"] == newer.version
+    assert run(gate, house, spark, model=model) in (0, 99)
+    assert "other features or vectors and cannot score these rows" in capsys.readouterr().out
+
+    older = training_rows(spark, definitions, domain.name, 120)
+    delta.replace(older, TRAINING_ROWS, house, f"domain = '{domain.name}'")
+    with pytest.raises(ModelError, match=f"carries the vectors {newer.version}, gold.training_rows was made"):
+        run(gate, house, spark, model=model)
 
 
 def test_an_outlier_model_from_vectors_to_champion(house, spark, tmp_path, capsys):

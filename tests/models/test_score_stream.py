@@ -118,6 +118,25 @@ def test_carried_state_gives_what_one_replay_gives(lake):
     np.testing.assert_equal(in_order(pa.concat_tables(parts)), at_once)
 
 
+def test_carried_state_reads_with_the_vectors_of_the_ranker_that_scores(lake):
+    features = "  - {name: like, kind: vector_similarity, space: text, of: click, last: 4}\n"
+    definitions = b.definitions_of(features)
+    rows = history(0, 8)
+    lake.add(rows)
+    ours, others = b.some_vectors(), b.some_vectors(("i1", "i2", "i3"))
+    carried = Carried(definitions, lake.silver())
+    parts = [
+        carried.rows(decisions_of(rows[:8]), ours).to_pylist(),
+        carried.rows(decisions_of(rows[8:]), others).to_pylist(),
+    ]
+    for found, vectors, chosen in zip(parts, (ours, others), (slice(0, 4), slice(4, 8)), strict=True):
+        expected = b.a_replay(definitions, ITEM_ROWS, vectors).advance(b.a_history(rows, definitions))
+        values = np.split(expected.features.ravel(), expected.starts[1:-1])[chosen]
+        for row, value in zip(sorted(found, key=lambda r: r["decided_at"]), values, strict=True):
+            np.testing.assert_array_equal(np.array(row["features"], np.float32), value)
+    assert not np.isnan(parts[0][-1]["features"]).all()
+
+
 def test_a_restart_folds_what_was_scored_before_and_reads_the_new_only(lake):
     rows = history(0, 12)
     lake.add(rows)
