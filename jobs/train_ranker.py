@@ -5,16 +5,17 @@ import tempfile
 from pathlib import Path
 
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from pipelines.clock import now_ms
 from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.features.definitions import compile_definitions
 from pipelines.io import delta
+from pipelines.io.parts import read_part
 from pipelines.launch import batch_job
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
 from pipelines.models.training import Origin, pack_ranker, train_ranker
+from pipelines.models.training_set import RANKING_COLUMNS
 from pipelines.settings import Settings
 
 
@@ -22,7 +23,8 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
     """Print the model's name and version on the last line."""
     definitions = compile_definitions(args.domain)
     version = delta.version(spark, settings, TRAINING_ROWS)
-    rows = delta.read(spark, settings, TRAINING_ROWS, version).where(F.col("domain") == args.domain.name)
+    part, most = ("domain", args.domain.name), settings.training.in_process_rows
+    rows = read_part(spark, settings, TRAINING_ROWS, part, RANKING_COLUMNS, most=most, version=version)
     found = train_ranker(rows, definitions, settings.training)
     origin = Origin({TRAINING_ROWS.name: version}, git_revision(settings.root), now_ms())
     with tempfile.TemporaryDirectory() as folder:

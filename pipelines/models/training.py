@@ -53,15 +53,15 @@ class TrainedRanker:
     trained_by: str
 
 
-def train_ranker(rows: DataFrame, definitions: Definitions, training: Training) -> TrainedRanker:
+def train_ranker(rows: DataFrame | pa.Table, definitions: Definitions, training: Training) -> TrainedRanker:
     """A ranker of one domain's gold.training_rows, cut in time: learnt, stopped and judged by ever later
     decisions.
 
-    Up to `training.in_process_rows` rows one process trains, above Spark does. Raises TrainingError for rows
-    that cannot train or judge a ranker.
+    One process trains on rows that are in this one already, and on up to `training.in_process_rows` rows of
+    Spark's; on more Spark trains. Raises TrainingError for rows that cannot train or judge a ranker.
     """
-    if rows.count() <= training.in_process_rows:
-        decisions = rankings(rows.toArrow(), definitions).judged()
+    if isinstance(rows, pa.Table) or rows.count() <= training.in_process_rows:
+        decisions = rankings(rows if isinstance(rows, pa.Table) else rows.toArrow(), definitions).judged()
         split = by_time(decisions, training.test_share, training.validation_share)
         validation = as_served(split.validation, definitions).examples()
         trained = ranker.train(split.train.examples(), validation, definitions.names, training)
