@@ -7,7 +7,11 @@ import sys
 
 from benchmarks.harness import ROOT
 
-KNOWN = {"B1": "benchmarks.b01_landing", "B2": "benchmarks.b02_freshness"}
+KNOWN = {
+    "B1": "benchmarks.b01_landing",
+    "B2": "benchmarks.b02_freshness",
+    "B10": "benchmarks.b10_training",
+}
 
 
 def main() -> int:

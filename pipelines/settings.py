@@ -18,7 +18,19 @@ from typing import Any
 import yaml
 
 from pipelines.errors import SettingsError, nearest
-from pipelines.sections import Airflow, Gate, Gold, Kafka, Mlflow, Paths, Silver, Spark, Streams, Training
+from pipelines.sections import (
+    Airflow,
+    Gate,
+    Gold,
+    Kafka,
+    Mlflow,
+    Paths,
+    Silver,
+    Spark,
+    Streams,
+    Training,
+    Tuning,
+)
 
 PREFIX = "LAKEPULSE__"
 
@@ -40,6 +52,7 @@ class Settings:
     silver: Silver
     gold: Gold
     training: Training
+    tuning: Tuning
     mlflow: Mlflow
     gate: Gate
     airflow: Airflow

@@ -76,6 +76,17 @@ def train_ranker(rows: DataFrame | pa.Table, definitions: Definitions, training:
     return _judged(trained, test, definitions, training, f"Spark, {training.num_workers} tasks")
 
 
+def refit_ranker(
+    decisions: Rankings, definitions: Definitions, training: Training, rounds: int
+) -> TrainedRanker:
+    """A ranker of so many rounds that has learnt from all decisions before the test part, judged by that
+    part."""
+    late = is_later(decisions.decided_at, training.test_share)
+    trained = ranker.refit(decisions.where(~late).examples(), definitions.names, training, rounds)
+    how = "one process, again on all decisions before the test part"
+    return _judged(trained, decisions.where(late), definitions, training, how)
+
+
 def as_served(decisions: Rankings, definitions: Definitions) -> Rankings:
     """The decisions as a ranker meets them: with what is not known before ranking at its fixed value."""
     return Rankings(**vars(decisions) | {"features": definitions.as_served(decisions.features)})
