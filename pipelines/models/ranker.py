@@ -112,7 +112,8 @@ def train(
 ) -> Trained:
     """A ranker of these features, stopped on `validation`. Same rows and settings, same model, byte for byte.
 
-    `callbacks` see each round and may end the training. Raises TrainingError for rows that cannot be learnt from.
+    `callbacks` see each round and may end the training. Raises TrainingError for rows that cannot be learnt
+    from.
     """
     examples.check("the training part")
     validation.check("the validation part")
