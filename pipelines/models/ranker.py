@@ -146,21 +146,34 @@ def train(
 
 def refit(examples: Examples, names: list[str], training: Training, rounds: int) -> Trained:
     """A ranker of so many rounds, without a part that could stop it: for when an earlier training has told
-    how many are best."""
+    how many are best. Raises TrainingError like `train`."""
     examples.check("the training part")
     shared = {"feature_names": names, "max_bin": training.bins, "nthread": training.threads}
     binned = xgboost.QuantileDMatrix(examples.features, **_targets(examples, training), **shared)
-    chosen = parameters(training) | {"nthread": training.threads}
-    return Trained(best(xgboost.train(chosen, binned, num_boost_round=rounds), names), {})
+    latest = examples.latest(CURVE_DECISIONS)
+    learnt = xgboost.QuantileDMatrix(latest.features, **_targets(latest, training), **shared, ref=binned)
+    curves: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        parameters(training) | {"nthread": training.threads},
+        binned,
+        num_boost_round=rounds,
+        evals=[(learnt, "train")],
+        evals_result=curves,
+        verbose_eval=False,
+    )
+    return Trained(_bare(booster, names), {part: list(curves[part][METRIC]) for part in curves})
 
 
 def best(booster: xgboost.Booster, names: list[str]) -> xgboost.Booster:
     """The booster with its rounds up to the best one, its features named, and nothing of the run that made
     it."""
-    kept = booster[: booster.best_iteration + 1]
-    kept.set_attr(**dict.fromkeys(kept.attributes(), None))
-    kept.feature_names = names
-    return kept
+    return _bare(booster[: booster.best_iteration + 1], names)
+
+
+def _bare(booster: xgboost.Booster, names: list[str]) -> xgboost.Booster:
+    booster.set_attr(**dict.fromkeys(booster.attributes(), None))
+    booster.feature_names = names
+    return booster
 
 
 def importances(booster: xgboost.Booster) -> dict[str, float]:

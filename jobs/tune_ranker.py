@@ -1,0 +1,40 @@
+"""Search better settings for the domain's ranker, train it with them, and register it as a challenger.
+
+The same command goes on with a study where it was, after Ctrl-C or a crash too.
+"""
+
+import argparse
+from functools import partial
+
+from pyspark.sql import SparkSession
+
+from pipelines.clock import now_ms
+from pipelines.contracts.gold import TRAINING_ROWS
+from pipelines.io import delta
+from pipelines.io.parts import read_part
+from pipelines.launch import batch_job
+from pipelines.models import tuning
+from pipelines.models.registry import Registry
+from pipelines.models.revision import git_revision
+from pipelines.models.study_runs import StudyRuns
+from pipelines.models.training_set import RANKING_COLUMNS
+from pipelines.settings import Settings
+
+
+def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
+    """Print a line for each trial, and the model's name and version on the last one."""
+    newest = delta.version(spark, settings, TRAINING_ROWS)
+    with tuning.asked(settings, args, newest) as (study, about):
+        part, most = ("domain", args.domain.name), settings.training.in_process_rows
+        columns, version = RANKING_COLUMNS, about.version
+        rows = read_part(spark, settings, TRAINING_ROWS, part, columns, most=most, version=version)
+        runs = StudyRuns(settings.tracking_uri, args.domain.name, study.study_name)
+        winner = tuning.tune(study, about, rows, runs, now_ms, partial(print, flush=True))
+        tuning.finish(winner, study, runs)
+    registry, revision = Registry(settings.tracking_uri), git_revision(settings.root)
+    print(f"{args.domain.name}-ranker", tuning.register(winner, about, registry, revision, now_ms()))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(batch_job("tune_ranker", __doc__, run, tuning.add_arguments))
