@@ -1,14 +1,13 @@
-"""Search better settings for a shop's ranker when somebody asks for it, and put the winner in charge if it has
-shown to be better.
+"""Search better settings for a shop's ranker, when asked to, and put the winner in charge if it is better.
 
 | task | what it does | what ends the run here |
 |---|---|---|
-| tune | goes on with the study of the newest training rows, registers the winner as a challenger | rows that cannot train |
+| tune | goes on with the study of the newest rows, registers the winner | rows that cannot train |
 | gate | compares challenger and champion, records the verdict | nothing: a refusal skips the promotion |
 | promote | gives the challenger the alias `champion` | |
 
-A run that was stopped loses nothing: the next one goes on with the same study while the training rows stay as they
-are. `trials` and `minutes` are the budget of the whole study and of this run.
+A run that was stopped loses nothing: while the training rows stay as they are, the next one goes on with the
+same study. `trials` is the budget of the whole study, `minutes` of this run.
 """
 
 import os
