@@ -11,6 +11,7 @@ KNOWN = {
     "B1": "benchmarks.b01_landing",
     "B2": "benchmarks.b02_freshness",
     "B7": "benchmarks.b07_scoring",
+    "B10": "benchmarks.b10_training",
 }
 
 

@@ -5,17 +5,16 @@ import tempfile
 from pathlib import Path
 
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from pipelines.clock import now_ms
-from pipelines.contracts.gold import TRAINING_ROWS, VECTORS
+from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.features.definitions import compile_definitions
 from pipelines.io import delta
+from pipelines.io.training_rows import known_rows
 from pipelines.launch import batch_job
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
 from pipelines.models.training import Origin, pack_ranker, train_ranker
-from pipelines.models.vector_store import of_rows
 from pipelines.settings import Settings
 
 
@@ -23,8 +22,7 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
     """Print the model's name and version on the last line."""
     definitions = compile_definitions(args.domain)
     version = delta.version(spark, settings, TRAINING_ROWS)
-    rows = delta.read(spark, settings, TRAINING_ROWS, version).where(F.col("domain") == args.domain.name)
-    vectors = of_rows(rows, delta.read(spark, settings, VECTORS), definitions)
+    rows, vectors = known_rows(settings, spark, args.domain.name, definitions, version)
     found = train_ranker(rows, definitions, settings.training)
     origin = Origin({TRAINING_ROWS.name: version}, git_revision(settings.root), now_ms())
     with tempfile.TemporaryDirectory() as folder:

@@ -117,6 +117,28 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """The search for better settings of `training`: its budget, and the values of each that are tried."""
+
+    trials: int
+    minutes: int
+    processes: int
+    threads: int
+    storage: str
+    report_rounds: int
+    prune_after_trials: int
+    prune_after_rounds: int
+    learning_rate: tuple[float, ...]
+    depth: tuple[int, ...]
+    min_child_weight: tuple[float, ...]
+    l2: tuple[float, ...]
+    row_share: tuple[float, ...]
+    feature_share: tuple[float, ...]
+    bins: tuple[int, ...]
+    objective: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Mlflow:
     """The tracking server."""
 

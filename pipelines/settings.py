@@ -29,6 +29,7 @@ from pipelines.sections import (
     Spark,
     Streams,
     Training,
+    Tuning,
     Vectors,
 )
 
@@ -53,6 +54,7 @@ class Settings:
     gold: Gold
     vectors: Vectors
     training: Training
+    tuning: Tuning
     mlflow: Mlflow
     gate: Gate
     airflow: Airflow

@@ -48,16 +48,15 @@ def run(args: argparse.Namespace) -> int:
     import dataclasses
     import json
 
-    from pyspark.sql import functions as F
-
     from pipelines import settings as settings_module
     from pipelines.cli._file_rows import rows_of_file
     from pipelines.contracts.gold import TRAINING_ROWS
     from pipelines.domain import load_domain
     from pipelines.features.definitions import compile_definitions
-    from pipelines.io import delta
+    from pipelines.io.parts import read_part
     from pipelines.io.replay import source_values
     from pipelines.models.training import train_ranker
+    from pipelines.models.training_set import RANKING_COLUMNS
     from pipelines.session import spark_session
 
     settings = settings_module.load(args.profile, overrides={"spark": {"log_level": "ERROR"}})
@@ -72,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         if args.file:
             rows = rows_of_file(spark, values, domain, definitions, settings)
         else:
-            rows = delta.read(spark, settings, TRAINING_ROWS).where(F.col("domain") == domain.name)
+            part, most = ("domain", domain.name), training.in_process_rows
+            rows = read_part(spark, settings, TRAINING_ROWS, part, RANKING_COLUMNS, most=most)
         found = train_ranker(rows, definitions, training)
     finally:
         spark.stop()

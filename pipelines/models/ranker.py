@@ -3,7 +3,7 @@ cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from pipelines.sections import Training
 
 METRIC = "ndcg@10"
 OBJECTIVES = ("rank:ndcg", "binary:logistic")
+CURVE_DECISIONS = 2000
+"""Decisions of the training part, its latest, on which its learning curve is measured: to judge all of them
+after each round would take a tenth of the training."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ class Examples:
                 "of the domain file"
             )
 
+    def latest(self, decisions: int) -> Examples:
+        """The last decisions."""
+        sizes = self.sizes[-decisions:]
+        rows = slice(len(self.labels) - int(sizes.sum()), None)
+        return Examples(self.features[rows], self.labels[rows], sizes)
+
     def mixed(self) -> NDArray[np.bool_]:
         """Of each decision, whether its labels differ: the others say nothing about order."""
         starts = np.concatenate(([0], np.cumsum(self.sizes)[:-1]))
@@ -57,8 +66,8 @@ class Examples:
 
 @dataclass(frozen=True)
 class Trained:
-    """A ranker with the rounds up to its best one; `curves`: nDCG@10 after each round on `train`,
-    `validation`."""
+    """A ranker with the rounds up to its best one; `curves`: nDCG@10 after each round on `train` (its latest
+    decisions) and `validation`."""
 
     booster: xgboost.Booster
     curves: Mapping[str, list[float]]
@@ -94,10 +103,17 @@ def parameters(training: Training) -> dict[str, Any]:
     }
 
 
-def train(examples: Examples, validation: Examples, names: list[str], training: Training) -> Trained:
+def train(
+    examples: Examples,
+    validation: Examples,
+    names: list[str],
+    training: Training,
+    callbacks: Sequence[xgboost.callback.TrainingCallback] = (),
+) -> Trained:
     """A ranker of these features, stopped on `validation`. Same rows and settings, same model, byte for byte.
 
-    Raises TrainingError for rows that cannot be learnt from.
+    `callbacks` see each round and may end the training. Raises TrainingError for rows that cannot be learnt
+    from.
     """
     examples.check("the training part")
     validation.check("the validation part")
@@ -112,26 +128,52 @@ def train(examples: Examples, validation: Examples, names: list[str], training: 
     judged = xgboost.QuantileDMatrix(
         validation.features, **_targets(validation, training), **shared, ref=binned
     )
+    latest = examples.latest(CURVE_DECISIONS)
+    learnt = xgboost.QuantileDMatrix(latest.features, **_targets(latest, training), **shared, ref=binned)
     curves: dict[str, dict[str, list[float]]] = {}
     booster = xgboost.train(
         parameters(training) | {"nthread": training.threads},
         binned,
         num_boost_round=training.rounds,
-        evals=[(binned, "train"), (judged, "validation")],
+        evals=[(learnt, "train"), (judged, "validation")],
         early_stopping_rounds=training.early_stopping,
         evals_result=curves,
         verbose_eval=False,
+        callbacks=list(callbacks),
     )
     return Trained(best(booster, names), {part: list(curves[part][METRIC]) for part in curves})
+
+
+def refit(examples: Examples, names: list[str], training: Training, rounds: int) -> Trained:
+    """A ranker of so many rounds, without a part that could stop it: for when an earlier training has told
+    how many are best. Raises TrainingError like `train`."""
+    examples.check("the training part")
+    shared = {"feature_names": names, "max_bin": training.bins, "nthread": training.threads}
+    binned = xgboost.QuantileDMatrix(examples.features, **_targets(examples, training), **shared)
+    latest = examples.latest(CURVE_DECISIONS)
+    learnt = xgboost.QuantileDMatrix(latest.features, **_targets(latest, training), **shared, ref=binned)
+    curves: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        parameters(training) | {"nthread": training.threads},
+        binned,
+        num_boost_round=rounds,
+        evals=[(learnt, "train")],
+        evals_result=curves,
+        verbose_eval=False,
+    )
+    return Trained(_bare(booster, names), {part: list(curves[part][METRIC]) for part in curves})
 
 
 def best(booster: xgboost.Booster, names: list[str]) -> xgboost.Booster:
     """The booster with its rounds up to the best one, its features named, and nothing of the run that made
     it."""
-    kept = booster[: booster.best_iteration + 1]
-    kept.set_attr(**dict.fromkeys(kept.attributes(), None))
-    kept.feature_names = names
-    return kept
+    return _bare(booster[: booster.best_iteration + 1], names)
+
+
+def _bare(booster: xgboost.Booster, names: list[str]) -> xgboost.Booster:
+    booster.set_attr(**dict.fromkeys(booster.attributes(), None))
+    booster.feature_names = names
+    return booster
 
 
 def importances(booster: xgboost.Booster) -> dict[str, float]:

@@ -54,15 +54,15 @@ class TrainedRanker:
     trained_by: str
 
 
-def train_ranker(rows: DataFrame, definitions: Definitions, training: Training) -> TrainedRanker:
+def train_ranker(rows: DataFrame | pa.Table, definitions: Definitions, training: Training) -> TrainedRanker:
     """A ranker of one domain's gold.training_rows, cut in time: learnt, stopped and judged by ever later
     decisions.
 
-    Up to `training.in_process_rows` rows one process trains, above Spark does. Raises TrainingError for rows
-    that cannot train or judge a ranker.
+    One process trains on rows that are in this one already, and on up to `training.in_process_rows` rows of
+    Spark's; on more Spark trains. Raises TrainingError for rows that cannot train or judge a ranker.
     """
-    if rows.count() <= training.in_process_rows:
-        decisions = rankings(rows.toArrow(), definitions).judged()
+    if isinstance(rows, pa.Table) or rows.count() <= training.in_process_rows:
+        decisions = rankings(rows if isinstance(rows, pa.Table) else rows.toArrow(), definitions).judged()
         split = by_time(decisions, training.test_share, training.validation_share)
         validation = as_served(split.validation, definitions).examples()
         trained = ranker.train(split.train.examples(), validation, definitions.names, training)
@@ -75,6 +75,17 @@ def train_ranker(rows: DataFrame, definitions: Definitions, training: Training) 
     judged = marked.join(with_outcome, "decision_id", how="left_semi")
     trained = spark_ranker.train(_served_in_validation(judged, definitions), definitions.names, training)
     return _judged(trained, test, definitions, training, f"Spark, {training.num_workers} tasks")
+
+
+def refit_ranker(
+    decisions: Rankings, definitions: Definitions, training: Training, rounds: int
+) -> TrainedRanker:
+    """A ranker of so many rounds that has learnt from all decisions before the test part, judged by that
+    part."""
+    late = is_later(decisions.decided_at, training.test_share)
+    trained = ranker.refit(decisions.where(~late).examples(), definitions.names, training, rounds)
+    how = "one process, again on all decisions before the test part"
+    return _judged(trained, decisions.where(late), definitions, training, how)
 
 
 def as_served(decisions: Rankings, definitions: Definitions) -> Rankings:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import TrainingError
 from pipelines.features.catalog import Catalog
-from pipelines.features.columns import as_ms, lists
+from pipelines.features.columns import as_ms, lists, whole
 from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_texts
 from pipelines.features.history import in_arrival_order
@@ -21,6 +21,19 @@ from pipelines.models.ranker import Examples
 
 OUTCOME_COLUMNS = ("decision_id", "item_id", "label")
 """What is read of gold.decision_outcomes."""
+RANKING_COLUMNS = (
+    "decision_id",
+    "position",
+    "decided_at",
+    "label",
+    "features",
+    "popularity",
+    "outcome_rate",
+    "earlier_events",
+    "definitions_hash",
+    "vectors_version",
+)
+"""What a training reads of gold.training_rows."""
 
 
 def training_rows(
@@ -135,8 +148,8 @@ class Rankings:
         return np.diff(self.starts)
 
     def where(self, chosen: NDArray[np.bool_]) -> Rankings:
-        """The chosen decisions."""
-        rows = np.repeat(chosen, self.sizes)
+        """The chosen decisions. Of neighbours nothing is copied."""
+        decisions, rows = _run(chosen), _run(np.repeat(chosen, self.sizes))
         return Rankings(
             self.names,
             self.features[rows],
@@ -144,9 +157,9 @@ class Rankings:
             self.positions[rows],
             self.popularity[rows],
             self.outcome_rate[rows],
-            np.append(0, np.cumsum(self.sizes[chosen])),
-            self.decided_at[chosen],
-            self.earlier_events[chosen],
+            np.append(0, np.cumsum(self.sizes[decisions])),
+            self.decided_at[decisions],
+            self.earlier_events[decisions],
         )
 
     def judged(self) -> Rankings:
@@ -172,16 +185,14 @@ def rankings(rows: pa.Table, definitions: Definitions) -> Rankings:
             f"gold.training_rows was made by the feature definitions {made_by}, the domain file now gives "
             f"{definitions.hash}: run build_training_set again"
         )
-    times, decisions = as_ms(rows["decided_at"]), hash_texts(rows["decision_id"])
+    times, decisions = as_ms(rows["decided_at"]), _text_ranks(rows["decision_id"])
     positions = rows["position"].to_numpy().astype(np.int64)
     order = np.lexsort((positions, decisions, times))
     first = np.append(True, np.diff(decisions[order]) != 0)
-    _, flat = lists(rows["features"])
-    matrix = flat.to_numpy(zero_copy_only=False).reshape(rows.num_rows, -1)
     leading = order[first]
     return Rankings(
         definitions.names,
-        matrix[order],
+        _matrix(rows["features"], order),
         rows["label"].to_numpy()[order].astype(np.float32),
         positions[order],
         rows["popularity"].to_numpy()[order],
@@ -190,3 +201,33 @@ def rankings(rows: pa.Table, definitions: Definitions) -> Rankings:
         times[leading],
         rows["earlier_events"].to_numpy()[leading].astype(np.int64),
     )
+
+
+def _text_ranks(texts: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Of each text its place among the distinct ones."""
+    coded = whole(texts).dictionary_encode()
+    order = pc.sort_indices(coded.dictionary).to_numpy()
+    ranks = np.empty(order.size, np.int64)
+    ranks[order] = np.arange(order.size)
+    return np.asarray(ranks[coded.indices.to_numpy()])
+
+
+def _matrix(features: pa.ChunkedArray, order: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The rows of `features` in this order, copied once: they are by far the most of a training set."""
+    places = np.empty(order.size, np.int64)
+    places[order] = np.arange(order.size)
+    chunks = [chunk for chunk in features.chunks if len(chunk)]
+    matrix = np.empty((order.size, len(chunks[0][0])), np.float32)
+    at = 0
+    for chunk in chunks:
+        matrix[places[at : at + len(chunk)]] = chunk.flatten().to_numpy().reshape(len(chunk), -1)
+        at += len(chunk)
+    return matrix
+
+
+def _run(chosen: NDArray[np.bool_]) -> NDArray[np.bool_] | slice:
+    """`chosen` as a slice where all of it stands side by side."""
+    places = np.flatnonzero(chosen)
+    if places.size and places[-1] - places[0] + 1 == places.size:
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return chosen

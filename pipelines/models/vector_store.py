@@ -37,12 +37,14 @@ def usable(stored: DataFrame, domain: Domain, until_ms: int, refresh_days: float
     return vectors if vectors.facts()["spaces"] == wanted else None
 
 
-def of_rows(rows: DataFrame, stored: DataFrame, definitions: Definitions) -> Vectors | None:
+def of_rows(rows: pa.Table | DataFrame, stored: DataFrame, definitions: Definitions) -> Vectors | None:
     """The vectors that these rows of gold.training_rows were made with; None for features without vectors.
 
     Raises TrainingError when the rows were made with different ones, or with some that are not stored.
     """
-    version = vectors_version(rows.select("vectors_version").distinct().toArrow(), definitions)
+    if isinstance(rows, DataFrame):
+        rows = rows.select("vectors_version").distinct().toArrow()
+    version = vectors_version(rows, definitions)
     if version is None:
         return None
     row = stored.where(F.col("version") == version).first()
