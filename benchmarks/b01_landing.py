@@ -79,12 +79,8 @@ def main() -> None:
         cpu, wall = harness.median(runs, "cpu_s"), harness.median(runs, "wall_s")
         rows.append([title, cpu, cpu / args.events * 1e6, wall, args.events / wall, base / cpu])
     columns = ["contender", "CPU s", "CPU s per 1 M", "wall s", "events/s", "textbook CPU / this"]
-    harness.show(
-        f"B1: {args.events:,} events of {size:.0f} bytes, {args.rounds} rounds, medians", columns, rows
-    )
-    harness.save(
-        "b01_landing", {"events": args.events, "bytes": size, "runs": found, "columns": columns, "rows": rows}
-    )
+    title = f"B1: {args.events:,} events of {size:.0f} bytes, Kafka to Delta, {args.rounds} rounds, medians"
+    harness.publish("b01_landing", title, columns, rows, runs=found)
 
 
 if __name__ == "__main__":

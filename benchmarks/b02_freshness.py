@@ -91,8 +91,8 @@ def main() -> None:
     figures = ("p50_s", "p99_s", "cpu_s", "missing")
     rows = [[title, *(harness.median(r, f) for f in figures)] for title, r in found.items()]
     columns = ["contender", "p50 s", "p99 s", "CPU s", "not visible 5 s after the end"]
-    harness.show(f"B2: produced → visible in bronze at {args.rate:,} events/s", columns, rows)
-    harness.save("b02_freshness", {"rate": args.rate, "runs": found, "columns": columns, "rows": rows})
+    title = f"B2: produced → visible in bronze at {args.rate:,} events/s, {args.seconds} s"
+    harness.publish("b02_freshness", title, columns, rows, runs=found)
 
 
 if __name__ == "__main__":

@@ -132,14 +132,8 @@ def main() -> None:
         rows.append([title, cpu, wall, args.rows / wall, *ratios])
     columns = ["contender", "CPU s", "wall s", "rows/s", "CPU / ours", "wall / ours"]
     size = f"{args.rows:,} rows of {args.width} features, {args.trees} trees of depth 6"
-    harness.show(
-        f"B7: {size}, {args.rounds} rounds, medians; scores differ by {apart:.1g} at most", columns, rows
-    )
-    harness.save(
-        "b07_scoring",
-        {"rows": args.rows, "width": args.width, "trees": args.trees, "runs": found, "scores_apart": apart}
-        | {"columns": columns, "table": rows},
-    )
+    title = f"B7: {size}, {args.rounds} rounds, medians; scores differ by {apart:.1g} at most"
+    harness.publish("b07_scoring", title, columns, rows, runs=found)
 
 
 if __name__ == "__main__":

@@ -53,8 +53,7 @@ def main() -> None:
         table.append([title, cpu, wall, *ratios, peak, f"{ndcg:.4f}"])
     columns = ["contender", "CPU s", "wall s", "CPU / ours", "wall / ours", "peak MB", "nDCG@10"]
     title = f"B10: {args.rows:,} rows of 30 features, {args.trees} trees, {args.rounds} rounds, medians"
-    harness.show(title, columns, table)
-    harness.save("b10_training", {"rows": args.rows, "runs": found, "columns": columns, "table": table})
+    harness.publish("b10_training", title, columns, table, runs=found)
     quality = [run["ndcg"] for name, runs in found.items() for run in runs if "without" not in name]
     if max(quality) - min(quality) > ALIKE:
         raise SystemExit(f"the rankers differ by more than {ALIKE} of nDCG@10: {sorted(quality)}")

@@ -22,6 +22,12 @@ from rich.table import Table as Sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Ours beside what one would otherwise run: the same data, in the same run, in turn. Each benchmark writes its
+table here when it ends (`make bench`, or some: `make bench ARGS="B1 B7"`). Read CPU seconds and ratios: wall
+times of a shared machine say less."""
 console = Console(width=140)
 
 
@@ -83,31 +89,45 @@ def median(runs: list[dict[str, Any]], figure: str) -> float:
     return statistics.median(run[figure] for run in runs)
 
 
-def show(title: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """Print a table of results."""
+def publish(name: str, title: str, columns: list[str], rows: list[list[Any]], **facts: Any) -> None:
+    """Print a table of results, keep it with its `facts` and the machine in benchmarks/results/<name>.json,
+    and write docs/benchmarks.md anew from all that is kept."""
     sheet = Sheet(title=title, title_justify="left")
     for column in columns:
         sheet.add_column(column, justify="left" if column == columns[0] else "right")
     for row in rows:
-        sheet.add_row(
-            *(
-                f"{cell:,.3g}"
-                if isinstance(cell, float) and cell < 100
-                else f"{cell:,.0f}"
-                if isinstance(cell, float)
-                else str(cell)
-                for cell in row
-            )
-        )
+        sheet.add_row(*map(told, row))
     console.print(sheet)
-
-
-def save(name: str, content: dict[str, Any]) -> None:
-    """Keep the figures in benchmarks/results/<name>.json, with the machine they were measured on."""
     RESULTS.mkdir(exist_ok=True)
     machine = {
         "cpus": os.cpu_count(),
         "processor": platform.processor() or platform.machine(),
         "python": platform.python_version(),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine, **content}, indent=2) + "\n")
+    kept = {"title": title, "columns": columns, "rows": rows, "machine": machine, **facts}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=2) + "\n")
+    PAGE.write_text(
+        page({path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))})
+    )
+
+
+def told(cell: Any) -> str:
+    """A cell for people: three digits of a small number, no fraction of a large one."""
+    if isinstance(cell, float):
+        return f"{cell:,.3g}" if cell < 100 else f"{cell:,.0f}"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """docs/benchmarks.md: for each benchmark, by name, what was run, by which command, and its table."""
+    parts = [HEAD]
+    for name, kept in results.items():
+        machine = kept["machine"]
+        lines = [
+            "| " + " | ".join(kept["columns"]) + " |",
+            "|---" + "|---:" * (len(kept["columns"]) - 1) + "|",
+        ]
+        lines += ["| " + " | ".join(map(told, row)) + " |" for row in kept["rows"]]
+        about = f"`python -m benchmarks.{name}`, on {machine['cpus']} cores ({machine['processor']})."
+        parts.append("\n".join([f"## {kept['title']}", about, "", *lines]))
+    return "\n\n".join(parts) + "\n"

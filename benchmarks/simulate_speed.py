@@ -116,8 +116,7 @@ def main() -> None:
     title = (
         f"Simulated shop: records of {size:.0f} bytes, {args.rounds} rounds, medians, {os.cpu_count()} cores"
     )
-    harness.show(title, columns, rows)
-    harness.save("simulate_speed", {"bytes": size, "runs": found, "columns": columns, "rows": rows})
+    harness.publish("simulate_speed", title, columns, rows, runs=found)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What the documents say is what the project does."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from benchmarks import harness
 from pipelines import cli
 from pipelines.cli import settings as settings_verb
 from pipelines.contracts import TABLES
@@ -69,3 +71,11 @@ def test_the_tables_page_knows_every_table():
     page = (ROOT / "docs" / "reference" / "tables.md").read_text()
     missing = [name for name in TABLES if f"`{name}`" not in page and name not in page]
     assert not missing
+
+
+def test_the_page_of_benchmarks_is_what_they_have_measured():
+    kept = {path.stem: json.loads(path.read_text()) for path in sorted(harness.RESULTS.glob("*.json"))}
+    assert kept
+    assert harness.PAGE.read_text() == harness.page(kept), "run a benchmark: it writes the page anew"
+    for name in kept:
+        assert (ROOT / "benchmarks" / f"{name}.py").is_file(), f"{name} is no benchmark: delete its figures"
