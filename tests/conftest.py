@@ -22,7 +22,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The suite's one Spark session, with the settings that jobs use."""
     state = str(tmp_path_factory.mktemp("spark"))
     session = spark_session(
-        settings_module.load(overrides={"paths": {"state": state}, "spark": {"driver_memory": "1g"}}), "tests"
+        settings_module.load(overrides={"paths": {"state": state}, "spark": {"driver_memory": "2g"}}), "tests"
     )
     yield session
     session.stop()

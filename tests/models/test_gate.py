@@ -78,7 +78,7 @@ def test_another_metric_can_decide_and_an_unknown_one_names_the_nearest():
 def test_a_champion_of_other_features_is_met_by_the_runs_own_gains(ours, theirs, accepted):
     verdict = gate.judge_by_own_figures({gate.GAIN: ours}, {gate.GAIN: theirs}, GATE)
     assert verdict.accepted == accepted
-    assert "other features and cannot score these rows" in verdict.reason
+    assert "other features or vectors and cannot score these rows" in verdict.reason
 
 
 def test_a_champion_without_figures_gives_way_to_one_with_figures():

@@ -30,7 +30,7 @@ from pipelines.io import delta
 from pipelines.models import space, studies, tuning
 from pipelines.models.registry import Registry
 from pipelines.models.study_runs import PARENT, StudyRuns
-from tests.models.builders import training_rows
+from tests.models.builders import store, training_rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHOP = load_domain("shop", settings_module.load(environ={}))
@@ -315,6 +315,7 @@ def trials_of(state):
 
 
 def test_the_job_registers_the_winner_with_its_settings(spark, quick, capsys):
+    store(spark, quick)
     delta.append(training_rows(spark, DEFINITIONS, "shop", 60), TRAINING_ROWS, quick)
     given = argparse.Namespace(domain=SHOP, study=None, trials=2, minutes=None)
     assert tune_ranker.run(quick, spark, given) == 0
