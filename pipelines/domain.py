@@ -107,6 +107,7 @@ class Domain(_Strict, frozen=True):
     time_unit: Literal["ms", "s", "iso8601"] = "ms"
     metrics: tuple[Metric, ...] = ()
     segments: tuple[str, ...] = ()
+    session_minutes: float = 30.0
     defaults: dict[str, str] = {}
     origin: str = ""
     lines: dict[str, int] = {}

@@ -21,6 +21,8 @@ def check(domain: Domain) -> None:
         if not record.when and index < len(domain.records) - 1:
             problem = "without `when` it takes every record, and the ones below none: put it last"
             raise domain.error(f"records[{index}]", problem)
+    if not 1 <= domain.session_minutes <= 1440:
+        raise domain.error("session_minutes", f"must be between 1 and 1440, not {domain.session_minutes:g}")
     kinds = {r.kind for r in domain.records}
     if "interaction" not in kinds:
         raise domain.error(

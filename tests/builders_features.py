@@ -80,6 +80,24 @@ EVERY_KIND = """
   - {name: goes_with, kind: covisited, of: click, last: 4, aggregate: [sum, max]}
   - {name: answers, kind: query_match, measure: [bm25, cosine]}
   - {name: has_image, kind: has_vector, space: image}
+  - {name: revenue, kind: sum, of: purchase, number: price, by: user, window: 30d, log: true}
+  - {name: usual_price, kind: mean, of: [click, purchase], number: price, by: brand, window: 1d}
+  - {name: visitors, kind: distinct, of: click, what: user, by: item, window: [1h, all]}
+  - {name: my_brands, kind: distinct, of: click, what: brand, by: user}
+  - {name: heat, kind: trend, of: click, by: item, window: 1h, against: 1d}
+  - {name: looked_at_rate, kind: rate, of: click, by: item, prior: brand, place_power: 0.5}
+  - {name: fading, kind: learned, of: [click, purchase], by: tags, half_life: 1d, slots: 8}
+  - {name: price_now, kind: relative, of: click, attribute: price, last: 4, measure: [ratio, share_below]}
+  - {name: visit, kind: session, measure: [acts, length, pause, dwell]}
+  - {name: searches, kind: count, of: search, by: session}
+  - {name: seen_now, kind: count, of: shown, by: [session, item], slots: 8}
+  - {name: brand_now, kind: count, of: click, by: [session, brand], slots: 8}
+  - {name: asked_before, kind: count, of: decision, by: query, slots: 16}
+  - {name: answer_rate, kind: rate, of: click, by: [query, item], slots: 4}
+  - {name: brand_asked, kind: count, of: click, by: [query, brand], window: 1h, slots: 4}
+  - {name: age, kind: age}
+  - {name: since_first, kind: recency, of: view, by: item, since: first}
+  - {name: new_user, kind: cold_start, of: [view, click], by: user, below: 3}
   - {name: price_in_list, kind: context, of: price, measure: [mean, std, zscore, rank, difference]}
 """
 

@@ -34,6 +34,13 @@ def silver_of(values: Iterable[bytes], domain: Domain, settings: Settings) -> di
     addresses, clock = Addresses(domain), ArrivalClock(settings.silver.future_minutes * 60_000)
     kept = list(values)
     arrived = [clock.stamp(addresses.of(value).time_ms) for value in kept]
+    return silver_of_arrivals(kept, arrived, domain, settings)
+
+
+def silver_of_arrivals(
+    kept: list[bytes], arrived: list[int], domain: Domain, settings: Settings
+) -> dict[str, pa.Table]:
+    """`silver_of` of records that arrived at these times (epoch ms)."""
     times = (
         pa.array(arrived, pa.int64()).cast(pa.timestamp("ms", tz="UTC")).cast(pa.timestamp("us", tz="UTC"))
     )

@@ -76,8 +76,17 @@ class Catalog:
 
     def lookups(self) -> Lookups:
         """The arrays for the kernels, for all items met so far."""
-        if self._lookups is None or self._lookups.versions.size != self.items.count + 1:
+        if self._lookups is None:
             self._lookups = self._build()
+        known = self._lookups.versions
+        if known.size != self.items.count + 1:
+            nothing = np.repeat(known[-1], self.items.count + 1 - known.size)
+            self._lookups = self._lookups._replace(
+                item_keys=self.items.keys(),
+                versions=np.append(known, nothing),
+                index_keys=self.items.index_keys,
+                index_rows=self.items.index_rows,
+            )
         return self._lookups
 
     def spaces(self) -> Spaces:
@@ -89,9 +98,12 @@ class Catalog:
                 "build_vectors, or take those that the model carries"
             )
         kept = self._spaces
-        if kept is None or kept[0] is not self.vectors or kept[1] != self.items.count:
+        if kept is None or kept[0] is not self.vectors:
             spaces = (self.vectors or no_vectors()).spaces(self.items.keys())
             kept = self._spaces = (self.vectors, self.items.count, spaces)
+        if kept[1] != self.items.count:
+            rows = (self.vectors or no_vectors()).rows(self.items.keys())
+            kept = self._spaces = (self.vectors, self.items.count, kept[2]._replace(rows=rows))
         return kept[2]
 
     def _build(self) -> Lookups:

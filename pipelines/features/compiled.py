@@ -12,10 +12,17 @@ import numba
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 ROOM = Path(__file__).resolve().parent
 SOURCES = (
+    "arithmetic",
     "compiled",
     "formulas",
     "hashing",
     "kernel",
+    "kinds/amounts",
+    "kinds/context",
+    "kinds/counters",
+    "kinds/preferences",
+    "kinds/rings",
+    "kinds/session",
     "lookups",
     "program",
     "records",

@@ -1,11 +1,17 @@
-"""What a domain file can declare in `features:`, kind by kind. docs/reference/features.md has examples."""
+"""The words that declarations share, and what every kind of feature must say. The kinds are in `kinds/`,
+docs/reference/features.md has examples."""
 
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from pipelines.features.checks import Checker
+    from pipelines.features.compiling import Compiler
+    from pipelines.features.needs import Reading
 
 SHOWN = "shown"
 """What happens to each item of a decision's list; counted like an event type."""
@@ -14,9 +20,14 @@ DECISION = "decision"
 ALL = "all"
 ITEM = "item"
 USER = "user"
+SESSION = "session"
+QUERY = "query"
+WHOSE = (USER, SESSION, QUERY)
+"""Whose an item or attribute value can be, as the first of a pair in `by`."""
 
 SLOTS = 128
-"""How many values (or items) a user's record keeps apart by default: those touched last."""
+"""How many values (or items) a user's record keeps apart by default: those touched last. Of queries, how many
+cells they share."""
 VALUED = ("category", "tags")
 """Kinds of attributes with values that can be counted by."""
 RANGES: dict[str, tuple[float, float]] = {
@@ -25,172 +36,35 @@ RANGES: dict[str, tuple[float, float]] = {
     "slots": (1, 1024),
     "last": (1, 128),
     "fixed": (1, 1e6),
+    "below": (1, 1e9),
+    "place_power": (0, 4),
 }
 """Key -> smallest and largest number that it takes."""
 
 Aggregate = Literal["mean", "max", "min", "sum"]
 
 
-class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
+class Declaration(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    tag_field="kind",
+    omit_defaults=True,
+):
     """What every kind of feature has: a name that no other feature of the domain has."""
 
     name: str
 
+    def check(self, checker: Checker) -> None:
+        """Raise DomainError for words that mean nothing in the domain. Event types, windows and numbers with
+        a range have been checked before."""
 
-class Attribute(Declaration, frozen=True, tag="attribute"):
-    """The candidate's number attribute, or its logarithm log(1 + x)."""
-
-    of: str
-    log: bool = False
-
-
-class Count(Declaration, frozen=True, tag="count"):
-    """How often `of` happened in the window to what `by` names, or log(1 + that)."""
-
-    of: tuple[str, ...]
-    by: tuple[str, ...]
-    window: str = ALL
-    aggregate: Aggregate = "mean"
-    log: bool = False
-    slots: int = SLOTS
+    def reading(self, compiler: Compiler) -> Reading:
+        """How the feature is read, and which numbers of the records it needs for that."""
+        raise NotImplementedError
 
 
-class Rate(Declaration, frozen=True, tag="rate"):
-    """`of` per `per` in the window, smoothed by `smooth` imagined `per` at the rate of everything so far."""
-
-    of: tuple[str, ...]
-    by: tuple[str, ...]
-    per: tuple[str, ...] = (SHOWN,)
-    window: str = ALL
-    smooth: float = 10.0
-    aggregate: Aggregate = "mean"
-    slots: int = SLOTS
-
-
-class Preference(Declaration, frozen=True, tag="preference"):
-    """How much more often than expected the user does `of` per `per` with items of the candidate's attribute
-    values."""
-
-    of: tuple[str, ...]
-    by: str
-    per: tuple[str, ...] = (SHOWN,)
-    smooth: float = 3.0
-    aggregate: Aggregate = "mean"
-    slots: int = SLOTS
-
-
-class Learned(Declaration, frozen=True, tag="learned"):
-    """The user's value Q of the candidate's attribute values: Q += a (R - Q) with the domain's rewards R, a =
-    max(1/n, rate)."""
-
-    of: tuple[str, ...]
-    by: str
-    rate: float = 0.1
-    aggregate: Aggregate = "mean"
-    slots: int = SLOTS
-
-
-class Recency(Declaration, frozen=True, tag="recency"):
-    """log(1 + seconds) since `of` last happened to what `by` names."""
-
-    of: tuple[str, ...]
-    by: tuple[str, ...]
-    aggregate: Aggregate = "min"
-    slots: int = SLOTS
-
-
-class Similarity(Declaration, frozen=True, tag="similarity"):
-    """Jaccard overlap of the candidate's attribute values with those of the user's `last` items with `of`."""
-
-    of: tuple[str, ...]
-    attribute: str
-    last: int = 16
-    aggregate: Aggregate = "mean"
-
-
-class Taste(Declaration, frozen=True, tag="taste"):
-    """The candidate's number attribute against the mean over the user's items with `of`, shrunk to that over
-    `per`."""
-
-    of: tuple[str, ...]
-    attribute: str
-    per: tuple[str, ...] = (SHOWN,)
-    smooth: float = 3.0
-    log: bool = False
-    measure: Literal["distance", "difference", "lean"] = "distance"
-
-
-class Position(Declaration, frozen=True, tag="position"):
-    """The place in the shown list, from 1, when a model learns; `fixed` whenever it ranks."""
-
-    fixed: float = 1.0
-
-
-class Time(Declaration, frozen=True, tag="time"):
-    """Where in its cycle the moment of the decision is, in UTC, as a point of a circle."""
-
-    cycle: Literal["day", "week"]
-    wave: Literal["sin", "cos"]
-
-
-class Context(Declaration, frozen=True, tag="context"):
-    """Another feature `of` the candidate against the same feature of the whole list."""
-
-    of: str
-    measure: Literal["mean", "std", "zscore", "rank", "difference"] = "zscore"
-
-
-class VectorSimilarity(Declaration, frozen=True, tag="vector_similarity"):
-    """Cosine of the candidate's vector with those of the user's `last` items with `of`: with their mean, or
-    the largest with one of them."""
-
-    space: Literal["text", "behaviour", "image"]
-    of: tuple[str, ...]
-    last: int = 16
-    aggregate: Literal["mean", "max"] = "mean"
-
-
-class Covisited(Declaration, frozen=True, tag="covisited"):
-    """How much more, or less, the candidate is wanted by users who did `of` with the user's `last` items with
-    `of`."""
-
-    of: tuple[str, ...]
-    last: int = 16
-    aggregate: Literal["sum", "max"] = "sum"
-
-
-class QueryMatch(Declaration, frozen=True, tag="query_match"):
-    """How well the candidate's texts answer the query of the decision."""
-
-    measure: Literal["bm25", "cosine"] = "bm25"
-
-
-class HasVector(Declaration, frozen=True, tag="has_vector"):
-    """1 for a candidate that has a vector in the space, otherwise 0."""
-
-    space: Literal["text", "behaviour", "image"]
-
-
-KINDS: dict[str, type[Declaration]] = {
-    str(kind.__struct_config__.tag): kind
-    for kind in (
-        Attribute,
-        Count,
-        Rate,
-        Preference,
-        Learned,
-        Recency,
-        Similarity,
-        Taste,
-        Position,
-        Time,
-        Context,
-        VectorSimilarity,
-        Covisited,
-        QueryMatch,
-        HasVector,
-    )
-}
 WINDOW_UNITS = {"min": 60_000, "h": 3_600_000, "d": 86_400_000}
 BUCKETS = ((2 * 3_600_000, 300_000), (2 * 86_400_000, 3_600_000), (90 * 86_400_000, 86_400_000))
 """(longest window, length of its buckets) in ms."""

@@ -15,20 +15,11 @@ import numpy.typing as npt
 from pipelines.domain import Domain
 from pipelines.features import program as p
 from pipelines.features.compiling import Compiler
-from pipelines.features.declarations import (
-    ALL,
-    DECISION,
-    ITEM,
-    SHOWN,
-    Count,
-    Covisited,
-    Declaration,
-    HasVector,
-    Position,
-    QueryMatch,
-    Rate,
-    VectorSimilarity,
-)
+from pipelines.features.declarations import ALL, DECISION, ITEM, SESSION, SHOWN, Declaration
+from pipelines.features.kinds.context import Position
+from pipelines.features.kinds.counters import Count, Rate
+from pipelines.features.kinds.session import Session
+from pipelines.features.kinds.vectors import Covisited, HasVector, QueryMatch, VectorSimilarity
 from pipelines.features.parsing import parse_features
 from pipelines.features.program import Program
 from pipelines.features.state import Layouts
@@ -134,4 +125,6 @@ def _content(domain: Domain, declared: list[Declaration], events: dict[str, int]
     }
     if _need_vectors(declared):
         meaning["vectors"] = msgspec.to_builtins(domain.vectors)
+    if any(isinstance(d, Session) or SESSION in getattr(d, "by", ()) for d in declared):
+        meaning["session_minutes"] = domain.session_minutes
     return json.dumps(meaning, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

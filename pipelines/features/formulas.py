@@ -1,32 +1,30 @@
-"""Kernels that compute features of all candidates of a list from numbers that the records keep."""
+"""The kernel that reads features of candidates from what records keep; the families have the formulas."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.features import program as p
+from pipelines.features.arithmetic import aggregated
 from pipelines.features.compiled import compiled
-from pipelines.features.lookups import MISSING, Lookups, jaccard, row_of, version_at
+from pipelines.features.kinds.amounts import added_up, different
+from pipelines.features.kinds.counters import counted
+from pipelines.features.kinds.preferences import learnt, preferred
+from pipelines.features.kinds.session import in_session
+from pipelines.features.lookups import MISSING, Lookups, values_of
 from pipelines.features.program import Floats, Ints, Program, States
 from pipelines.features.records import count_in_buckets, find_slot
 
 
-@compiled
-def given(
-    program: Program, catalog: Lookups, versions: Ints, positions: Ints, as_of: int, f: int, features: Floats
-) -> None:
-    """Fill column `f` from the request and the catalog: a number of the item, its position, the time."""
-    op, column = program.features[f, p.FEATURE_OP], program.features[f, p.FEATURE_ARG]
-    cycle = program.feature_values[f]
-    for j in range(versions.size):
-        if op == p.NUMBER:
-            features[j, f] = catalog.numbers[versions[j], column] if versions[j] != MISSING else np.nan
-        elif op == p.POSITION:
-            features[j, f] = positions[j]
-        else:
-            angle = 2.0 * np.pi * (as_of % np.int64(cycle)) / cycle
-            is_sine = program.features[f, p.FEATURE_AGGREGATE] == p.SINE
-            features[j, f] = np.sin(angle) if is_sine else np.cos(angle)
+class Asked(NamedTuple):
+    """Who asks, and when."""
+
+    user: int  # row of the user's record
+    session: int  # number of the user's session, 0 for a new one
+    query: int  # hash of the query, 0 without one
+    as_of: int  # ms
 
 
 @compiled
@@ -34,33 +32,30 @@ def by_record(
     program: Program,
     states: States,
     catalog: Lookups,
-    user: int,
+    asked: Asked,
     items: Ints,
     versions: Ints,
-    as_of: int,
     f: int,
     n: Floats,
     features: Floats,
 ) -> None:
     """Fill column `f`, and the next ones that only differ in how they aggregate; `n` is room for numbers."""
     scope, key = program.features[f, p.FEATURE_SCOPE], program.features[f, p.FEATURE_KEY]
-    of_values = scope == p.VALUE or (scope == p.SLOT and key != p.ITEM_KEY)
+    of_values = scope == p.VALUE or (scope >= p.SLOT and key >= 0)
     changed = p.EVERYTHING
     for j in range(items.size):
         first, last, whose = 0, 1, catalog.item_keys[items[j]]
         if of_values:
-            known = versions[j] != MISSING
-            first = catalog.value_starts[key, versions[j]] if known else 0
-            last = catalog.value_starts[key, versions[j] + 1] if known else 0
+            first, last = values_of(catalog, key, versions[j])
         total, largest, smallest, found = 0.0, -np.inf, np.inf, 0
         for at in range(first, last):
             value = MISSING
             if of_values:
                 value = catalog.value_rows[at]
                 whose = catalog.value_keys[value]
-            _look_up(program, states, user, items[j], value, whose, f, as_of, changed, n)
+            _look_up(program, states, catalog, asked, items[j], versions[j], value, whose, f, changed, n)
             changed = p.VALUE
-            one = _formula(program, f, as_of, n)
+            one = _formula(program, f, asked.as_of, n)
             if not np.isnan(one):
                 total, largest, smallest, found = (
                     total + one,
@@ -75,176 +70,104 @@ def by_record(
 
 
 @compiled
-def aggregated(how: int, total: float, largest: float, smallest: float, found: int) -> float:
-    """The chosen one of mean, max, min and sum of `found` numbers; NaN of none."""
-    if found == 0:
-        return np.nan
-    if how == p.MEAN:
-        return total / found
-    if how == p.MAX:
-        return largest
-    return smallest if how == p.MIN else total
-
-
-@compiled
 def _look_up(
     program: Program,
     states: States,
-    user: int,
+    catalog: Lookups,
+    asked: Asked,
     item: int,
+    version: int,
     value: int,
     whose: int,
     f: int,
-    as_of: int,
     changed: int,
     n: Floats,
 ) -> None:
     """Fill `n` with what the feature needs; numbers of scopes before `changed` are there already."""
-    window, t = program.features[f, p.FEATURE_BUCKETS], program.features[f, p.FEATURE_TARGET]
-    table, slots = program.targets[t, p.TARGET_TABLE], program.targets[t, p.TARGET_SLOTS]
-    slot = find_slot(states.users, user, table, slots, whose) if slots else MISSING
+    block = _block(program, states, asked, whose, f)
     for i in range(p.MAX_STEPS):
         s = program.features[f, p.FEATURE_STEPS + i]
         if s == p.NO_STEP:
             break
-        scope, op = program.steps[s, p.STEP_SCOPE], program.steps[s, p.STEP_OP]
+        scope, key = program.steps[s, p.STEP_SCOPE], program.steps[s, p.STEP_KEY]
         if scope < changed:
             continue
         records, row, at = states.everything, 0, program.steps[s, p.STEP_OFFSET]
-        if scope == p.ITEM:
+        if scope == p.ITEM or (scope == p.QUERY and key == p.ITEM_KEY):
             records, row = states.items, item
-        elif scope == p.VALUE:
+        elif scope == p.VALUE or (scope == p.QUERY and key >= 0):
             records, row = states.values, value
-        elif scope != p.EVERYTHING:
-            records, row = states.users, user
-        if scope == p.SLOT:
-            if slot == MISSING:
-                n[i] = np.nan if op == p.LEARN else 0.0
+        elif scope in (p.USER, p.SLOT, p.SESSION):
+            records, row = states.users, asked.user
+        if scope >= p.SLOT:
+            if block == MISSING:
+                is_unknown = program.steps[s, p.STEP_OP] == p.LEARN or scope == p.QUERY
+                n[i] = np.nan if is_unknown else 0.0
                 continue
-            at += table + 2 * slots + slot * program.targets[t, p.TARGET_WORDS]
-        width = program.steps[s, p.STEP_WIDTH]
-        if op == p.LEARN:
-            n[i] = records.view(np.float64)[row, at + 1]
-        elif width:
-            n[i] = count_in_buckets(
-                records, row, at, program.steps[s, p.STEP_BUCKETS], as_of // width, window
-            )
+            at += block
+        if scope == p.VALUE and value == MISSING:
+            n[i] = _pooled(program, states, catalog, version, s, at, asked.as_of)
         else:
-            n[i] = records[row, at]
+            longer = program.features[f, p.FEATURE_OP] == p.TREND and i > 0
+            window = program.features[f, p.FEATURE_ARG if longer else p.FEATURE_BUCKETS]
+            n[i] = _stored(program, records, row, s, at, window, asked.as_of)
+
+
+@compiled
+def _block(program: Program, states: States, asked: Asked, whose: int, f: int) -> int:
+    """Where the words of a key begin in the table that the feature looks into; MISSING when it is not
+    there."""
+    t = program.features[f, p.FEATURE_TARGET]
+    scope, key = program.features[f, p.FEATURE_SCOPE], program.features[f, p.FEATURE_KEY]
+    table, slots = program.targets[t, p.TARGET_TABLE], program.targets[t, p.TARGET_SLOTS]
+    words = program.targets[t, p.TARGET_WORDS]
+    if scope < p.SLOT:
+        return 0
+    if scope == p.QUERY:
+        return int(table + asked.query % slots * words) if asked.query else MISSING
+    wanted = whose
+    if scope == p.SESSION:
+        if not asked.session:
+            return MISSING
+        wanted = in_session(0 if key == p.ALONE else whose, asked.session)
+    slot = find_slot(states.users, asked.user, table, slots, wanted)
+    return int(table + 2 * slots + slot * words) if slot != MISSING else MISSING
+
+
+@compiled
+def _stored(program: Program, records: Ints, row: int, s: int, at: int, window: int, as_of: int) -> float:
+    """What step `s` keeps at word `at` of the record, in the latest `window` buckets as of a moment."""
+    op, width, arg = program.steps[s, p.STEP_OP], program.steps[s, p.STEP_WIDTH], program.steps[s, p.STEP_ARG]
+    buckets = program.steps[s, p.STEP_BUCKETS]
+    if op == p.LEARN:
+        return float(learnt(records.view(np.float64), row, at, arg, as_of))
+    if op == p.DISTINCT:
+        return float(different(records, row, at, width, buckets, window, as_of))
+    found = records[row, at]
+    if width:
+        found = count_in_buckets(records, row, at, buckets, as_of // width, window)
+    if op == p.FIRST:
+        return float(p.LATER_THAN_ALL - found) if found else 0.0
+    return found / p.FIXED_POINT if op in (p.AMOUNT, p.WEIGHT) else float(found)
+
+
+@compiled
+def _pooled(
+    program: Program, states: States, catalog: Lookups, version: int, s: int, at: int, as_of: int
+) -> float:
+    """The step's numbers of all values of the version's attribute together."""
+    total = 0.0
+    first, last = values_of(catalog, program.steps[s, p.STEP_KEY], version)
+    for value in range(first, last):
+        total += _stored(program, states.values, catalog.value_rows[value], s, at, 0, as_of)
+    return total
 
 
 @compiled
 def _formula(program: Program, f: int, as_of: int, n: Floats) -> float:
-    op, smooth = program.features[f, p.FEATURE_OP], program.feature_values[f]
-    if op == p.COUNT:
-        return float(np.log1p(n[0]) if program.features[f, p.FEATURE_LOG] else n[0])
-    if op == p.RATE:
-        return _rate(n[0], n[1], n[2] / n[3], smooth)
-    if op == p.PREFERENCE:
-        overall = n[6] / n[7]
-        expected = _rate(n[2], n[3], overall, smooth) * _rate(n[4], n[5], overall, smooth) / overall
-        return float(_rate(n[0], n[1], expected, smooth) - expected)
-    if op == p.RECENCY:
-        return float(np.log1p(max(as_of - n[0], 0.0) / 1000.0)) if n[0] else np.nan
-    return float(n[0])
-
-
-@compiled
-def _rate(part: float, whole: float, prior: float, smooth: float) -> float:
-    return (part + smooth * prior) / (whole + smooth) if smooth else part / whole
-
-
-@compiled
-def tastes(
-    program: Program, states: States, catalog: Lookups, user: int, versions: Ints, f: int, features: Floats
-) -> None:
-    """Fill column `f`: the candidates' number against the mean over what the user liked."""
-    kept = states.users.view(np.float64)
-    column, smooth = program.features[f, p.FEATURE_ARG], program.feature_values[f]
-    liked = program.steps[program.features[f, p.FEATURE_STEPS], p.STEP_OFFSET]
-    seen = program.steps[program.features[f, p.FEATURE_STEPS + 1], p.STEP_OFFSET]
-    usual = (
-        kept[user, seen + 1] / kept[user, seen]
-        if kept[user, seen]
-        else kept[user, liked + 1] / kept[user, liked]
-    )
-    wanted = _rate(kept[user, liked + 1], kept[user, liked], usual, smooth)
-    measure = program.features[f, p.FEATURE_AGGREGATE]
-    for j in range(versions.size):
-        difference = catalog.numbers[versions[j], column] - wanted if versions[j] != MISSING else np.nan
-        if measure == p.LEAN:
-            features[j, f] = wanted - usual
-        else:
-            features[j, f] = abs(difference) if measure == p.DISTANCE else difference
-
-
-@compiled
-def similarities(
-    program: Program,
-    states: States,
-    catalog: Lookups,
-    user: int,
-    versions: Ints,
-    as_of: int,
-    f: int,
-    features: Floats,
-) -> None:
-    """Fill column `f`, and the next ones that only differ in how they aggregate, over the latest items."""
-    attribute, last = program.features[f, p.FEATURE_KEY], program.features[f, p.FEATURE_BUCKETS]
-    ring = program.features[f, p.FEATURE_ARG]
-    at, length = program.rings[ring, p.RING_OFFSET], program.rings[ring, p.RING_LENGTH]
-    count = min(states.users[user, at], last)
-    others = np.empty(count, np.int64)
-    for back in range(count):
-        key = states.users[user, at + 1 + (states.users[user, at] - 1 - back) % length]
-        others[back] = version_at(catalog, row_of(catalog, key), as_of)
-    for j in range(versions.size):
-        total, largest, smallest, found = 0.0, -np.inf, np.inf, 0
-        for other in others:
-            if other == MISSING or versions[j] == MISSING:
-                continue
-            one = jaccard(catalog, attribute, versions[j], other)
-            if not np.isnan(one):
-                total, largest, smallest, found = (
-                    total + one,
-                    max(largest, one),
-                    min(smallest, one),
-                    found + 1,
-                )
-        for g in range(f, f + program.features[f, p.FEATURE_SHARE]):
-            features[j, g] = aggregated(
-                program.features[g, p.FEATURE_AGGREGATE], total, largest, smallest, found
-            )
-
-
-@compiled
-def in_list(features: Floats, of: int, measure: int, f: int) -> None:
-    """Fill column `f`: column `of` against its mean, deviation or order within the list."""
-    known, mean, square = 0, 0.0, 0.0
-    for j in range(features.shape[0]):
-        if not np.isnan(features[j, of]):
-            known += 1
-            step = features[j, of] - mean
-            mean += step / known
-            square += step * (features[j, of] - mean)
-    deviation = np.sqrt(square / known)
-    for j in range(features.shape[0]):
-        away = features[j, of] - mean if known else np.nan
-        if measure == p.LIST_MEAN:
-            features[j, f] = mean if known else np.nan
-        elif measure == p.LIST_STD:
-            features[j, f] = deviation
-        elif measure == p.LIST_RANK:
-            features[j, f] = _rank(features, j, of)
-        else:
-            scale = deviation if measure == p.LIST_ZSCORE and deviation > 0.0 else 1.0
-            features[j, f] = away / scale
-
-
-@compiled
-def _rank(features: Floats, j: int, of: int) -> float:
-    """1 for the largest value of the column; NaN for a missing one."""
-    larger = 0
-    for other in range(features.shape[0]):
-        larger += features[other, of] > features[j, of]
-    return np.nan if np.isnan(features[j, of]) else larger + 1.0
+    op = program.features[f, p.FEATURE_OP]
+    if op in (p.COUNT, p.RATE, p.RECENCY, p.IS_NEW, p.TREND):
+        return float(counted(program, f, as_of, n))
+    if op in (p.SUM_OF, p.MEAN_OF, p.DISTINCT_OF):
+        return float(added_up(program, f, n))
+    return float(preferred(program, f, n) if op == p.PREFERENCE else n[0])

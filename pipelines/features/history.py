@@ -14,7 +14,7 @@ from pipelines.features.program import DECISION_CODE, Ints
 from pipelines.features.words import query_terms
 
 ARRIVAL = ("topic", "partition", "offset", "arrived_at")
-EVENT_COLUMNS = ("event_id", "event_time", "event_type", "user_id", "item_id", *ARRIVAL)
+EVENT_COLUMNS = ("event_id", "event_time", "event_type", "user_id", "item_id", "query", *ARRIVAL)
 DECISION_COLUMNS = ("decision_id", "event_time", "as_of", "user_id", "query", "items", *ARRIVAL)
 """What is read of silver.events and silver.decisions."""
 
@@ -32,7 +32,7 @@ class History:
     lists_from: Ints
     lists_to: Ints
     listed: Ints
-    queries_from: Ints  # the terms of a decision's query are terms[queries_from:queries_to]
+    queries_from: Ints  # the terms of its query, where it has one, are terms[queries_from:queries_to]
     queries_to: Ints
     terms: Ints
     as_of: Ints  # of a decision: when it was made
@@ -41,6 +41,12 @@ class History:
     def __len__(self) -> int:
         """How many happenings."""
         return int(self.times.size)
+
+    def part(self, first: int, last: int) -> History:
+        """Those from `first` to `last` (excluded)."""
+        shared = {"listed": self.listed, "terms": self.terms}
+        own = {name: column[first:last] for name, column in vars(self).items() if name not in shared}
+        return History(**own, **shared)
 
 
 def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int]) -> History:
@@ -61,8 +67,7 @@ def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int
     decided = as_ms(decisions["event_time"])
     nothing, none = np.zeros(n, np.int64), np.zeros(m, np.int64)
     as_of = np.where(pc.is_null(decisions["as_of"]).to_numpy(), decided, as_ms(decisions["as_of"]))
-    asked, terms = _query_terms(decisions["query"])
-    asked_to = np.cumsum(asked)
+    queries_from, queries_to, terms = _query_terms(events["query"], decisions["query"])
     both = {
         "times": (as_ms(events["event_time"]), decided),
         "codes": (by_type[types.indices.to_numpy(zero_copy_only=False)], none + DECISION_CODE),
@@ -71,8 +76,8 @@ def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int
         "items": (_item_keys(events), none),
         "lists_from": (nothing, ends - lengths),
         "lists_to": (nothing, ends),
-        "queries_from": (nothing, asked_to - asked),
-        "queries_to": (nothing, asked_to),
+        "queries_from": (queries_from[:n], queries_from[n:]),
+        "queries_to": (queries_to[:n], queries_to[n:]),
         "as_of": (nothing, as_of),
         "decision_rows": (nothing - 1, np.arange(m)),
     }
@@ -80,14 +85,14 @@ def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int
     return History(arrived=arrived, listed=hash_texts(listed), terms=terms, **columns)
 
 
-def _query_terms(queries: pa.ChunkedArray) -> tuple[Ints, Ints]:
-    """(number of terms of each query, all terms); every different query is taken apart once."""
-    kept = whole(queries).dictionary_encode()
-    different = [query_terms(text) for text in kept.dictionary.to_pylist()]
-    different.append(np.zeros(0, np.int64))  # for null
-    chosen = pc.fill_null(kept.indices, len(different) - 1).to_numpy(zero_copy_only=False)
-    lengths = np.array([terms.size for terms in different], np.int64)
-    return lengths[chosen], np.concatenate([different[-1], *(different[query] for query in chosen)])
+def _query_terms(*queries: pa.ChunkedArray) -> tuple[Ints, Ints, Ints]:
+    """(first, last excluded) of each query's terms, and the terms of all different queries."""
+    together = pa.chunked_array([chunk for column in queries for chunk in column.chunks], pa.string())
+    kept = whole(together).dictionary_encode()
+    different = [np.zeros(0, np.int64), *(query_terms(text) for text in kept.dictionary.to_pylist())]
+    ends = np.cumsum([terms.size for terms in different])
+    chosen = pc.fill_null(pc.add(kept.indices, 1), 0).to_numpy(zero_copy_only=False)
+    return np.append(0, ends)[chosen], ends[chosen], np.concatenate(different)
 
 
 def _item_keys(events: pa.Table) -> Ints:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.features import program as p
 from pipelines.features.compiled import compiled
-from pipelines.features.program import Floats, Ints
+from pipelines.features.program import Floats, Ints, Program, States
 
 MISSING = -1
 
@@ -42,6 +43,14 @@ def version_at(catalog: Lookups, item: int, time: int) -> int:
 
 
 @compiled
+def values_of(catalog: Lookups, attribute: int, version: int) -> tuple[int, int]:
+    """Where the version's values of the attribute begin and end in `value_rows`."""
+    if version == MISSING:
+        return 0, 0
+    return int(catalog.value_starts[attribute, version]), int(catalog.value_starts[attribute, version + 1])
+
+
+@compiled
 def fill_index(index_keys: Ints, index_rows: Ints, keys: Ints) -> None:
     """Write every key and its row into an empty index that has more places than there are keys."""
     last = index_keys.size - 1
@@ -63,6 +72,19 @@ def row_of(catalog: Lookups, key: int) -> int:
             return int(catalog.index_rows[place])
         place = (place + 1) & last
     return MISSING
+
+
+@compiled
+def latest_rows(program: Program, states: States, catalog: Lookups, user: int, f: int) -> Ints:
+    """Rows of the latest items in the feature's ring, the newest first; MISSING for one that the catalog does
+    not know."""
+    ring, last = program.features[f, p.FEATURE_ARG], program.features[f, p.FEATURE_BUCKETS]
+    at, length = program.rings[ring, p.RING_OFFSET], program.rings[ring, p.RING_LENGTH]
+    rows = np.empty(min(states.users[user, at], last), np.int64)
+    for back in range(rows.size):
+        place = (states.users[user, at] - 1 - back) % length
+        rows[back] = row_of(catalog, states.users[user, at + 1 + place])
+    return rows
 
 
 @compiled

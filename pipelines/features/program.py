@@ -15,13 +15,21 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-# Whose record: one for everything, one per item, one per attribute value, one per user, or a block of a
-# user's table.
-EVERYTHING, USER, ITEM, VALUE, SLOT = range(5)
-ITEM_KEY = -1  # key of SLOT: the table keeps items apart, not the values of an attribute
+# Whose record: one for everything, one per user, item and attribute value; a block of a user's table; a block
+# of a table that forgets with the session; a cell of a query.
+EVERYTHING, USER, ITEM, VALUE, SLOT, SESSION, QUERY = range(7)
+# Key of a table: an attribute, whose values it keeps apart; items; or nothing, for the session or query
+# alone.
+ITEM_KEY, ALONE = -1, -2
 
-# What a step does: count, keep the newest time, learn a value from rewards, add up an item's number.
-ADD, LATEST, LEARN, SUM = range(4)
+# What a step does: count, keep the newest time, learn a value from rewards, add up an item's number as float,
+# add it up in fixed point, count the items that have it, count by place, remember the different ones, keep
+# the oldest time.
+ADD, LATEST, LEARN, SUM, AMOUNT, PRESENT, WEIGHT, DISTINCT, FIRST = range(9)
+FIXED_POINT = 1000.0  # AMOUNT and WEIGHT are kept in thousandths
+LARGEST = 1e9  # of an amount
+LATER_THAN_ALL = 2**62  # ms; FIRST is kept as the distance from it: what is oldest is largest
+SKETCH_WORDS = 8  # words of 64 bits for the different ones of a bucket
 STEP_SCOPE, STEP_KEY, STEP_OP, STEP_MASK, STEP_OFFSET, STEP_WIDTH, STEP_BUCKETS, STEP_ARG, STEP_TARGET = (
     range(9)
 )
@@ -35,14 +43,20 @@ TARGET_COLUMNS = 8
 RING_MASK, RING_OFFSET, RING_LENGTH = range(3)
 RING_COLUMNS = 3
 
-# How a feature is read. The first five give one number per record or attribute value, which is then
-# aggregated.
+# How a feature is read. AGGREGATED ones give one number per record, attribute value or latest item, which is
+# then aggregated.
 COUNT, RATE, PREFERENCE, LEARNED, RECENCY, NUMBER, TASTE, SIMILARITY, POSITION, TIME, CONTEXT = range(11)
-TO_LATEST, COVISITED, QUERY_MATCH, HAS_VECTOR = range(11, 15)
-AGGREGATED = (COUNT, RATE, PREFERENCE, LEARNED, RECENCY, SIMILARITY, TO_LATEST, COVISITED)
-WITH_RING = (SIMILARITY, TO_LATEST, COVISITED)
+TO_LATEST, COVISITED, QUERY_MATCH, HAS_VECTOR, IS_NEW, TREND, SUM_OF, MEAN_OF, DISTINCT_OF = range(11, 20)
+RELATIVE, AGE, SESSION_SO_FAR = range(20, 23)
+WITH_RING = (SIMILARITY, TO_LATEST, COVISITED, RELATIVE)
+AGGREGATED = (
+    *(COUNT, RATE, PREFERENCE, LEARNED, RECENCY, SIMILARITY, TO_LATEST, COVISITED),
+    *(IS_NEW, TREND, SUM_OF, MEAN_OF, DISTINCT_OF),
+)
 MEAN, MAX, MIN, TOTAL = range(4)
 DISTANCE, DIFFERENCE, LEAN = range(3)
+RATIO, SHARE_BELOW = range(3, 5)
+ACTS, LENGTH, PAUSE, DWELL = range(4)
 SINE, COSINE = range(2)
 LIST_MEAN, LIST_STD, LIST_ZSCORE, LIST_RANK, LIST_DIFFERENCE = range(5)
 (
@@ -61,8 +75,10 @@ MAX_STEPS = 8  # numbers of the state that one feature needs at most
 FEATURE_COLUMNS = FEATURE_STEPS + MAX_STEPS
 NO_STEP = -1
 
-# The head of a user's record: interactions so far, table touches so far, and the hashes of its latest events.
-USER_EVENTS, USER_TOUCHES, USER_RECENT_NEXT, USER_RECENT = range(4)
+# The head of a user's record: interactions so far, table touches so far, the query asked last, the session
+# (its number, when it began, its latest act, its acts so far), and the hashes of the latest events.
+USER_EVENTS, USER_TOUCHES, USER_QUERY, USER_SESSION, USER_SINCE, USER_UNTIL, USER_ACTS = range(7)
+USER_RECENT_NEXT, USER_RECENT = range(7, 9)
 RECENT_IDS = 64
 USER_HEAD = USER_RECENT + RECENT_IDS
 
@@ -74,12 +90,13 @@ class Program(NamedTuple):
     """The tables, as the kernel takes them."""
 
     steps: Ints  # [n, STEP_COLUMNS]
-    step_values: Floats  # [n]: the smallest learning rate of LEARN
+    step_values: Floats  # [n]: the smallest learning rate of LEARN, the power of the place of WEIGHT
     targets: Ints  # [n, TARGET_COLUMNS]
     rings: Ints  # [n, RING_COLUMNS]
     features: Ints  # [n, FEATURE_COLUMNS]
     feature_values: Floats  # [n]: smoothing, fixed position, length of a cycle
     rewards: Floats  # [64], by event code
+    gap: int  # ms: a longer pause ends a session
 
 
 class States(NamedTuple):

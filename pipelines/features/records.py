@@ -23,20 +23,32 @@ def is_repeat(users: Ints, row: int, event_id: int) -> bool:
 
 
 @compiled
-def add_in_bucket(records: Ints, row: int, head: int, buckets: int, bucket: int) -> bool:
-    """Count one in `bucket` (a number of bucket lengths since 1970); False when the ring has moved past it.
+def place_in_ring(records: Ints, row: int, head: int, buckets: int, words: int, bucket: int) -> int:
+    """Where the `words` words of `bucket` (a number of bucket lengths since 1970) begin, MISSING when the
+    ring has moved past it.
 
-    Word `head` holds the newest bucket so far, the counts of it and of the `buckets - 1` before follow. The
-    result does not depend on the order of calls.
+    Word `head` holds the newest bucket so far, the words of it and of the `buckets - 1` before follow. What
+    they hold in the end does not depend on the order of calls.
     """
     newest = records[row, head]
     if bucket <= newest - buckets:
-        return False
+        return MISSING
     if bucket > newest:
         for gone in range(max(newest + 1, bucket - buckets + 1), bucket + 1):
-            records[row, head + 1 + gone % buckets] = 0
+            first = head + 1 + gone % buckets * words
+            for word in range(first, first + words):
+                records[row, word] = 0
         records[row, head] = bucket
-    records[row, head + 1 + bucket % buckets] += 1
+    return int(head + 1 + bucket % buckets * words)
+
+
+@compiled
+def add_in_bucket(records: Ints, row: int, head: int, buckets: int, bucket: int, amount: int) -> bool:
+    """Add the amount in `bucket`; False when the ring has moved past it."""
+    place = place_in_ring(records, row, head, buckets, 1, bucket)
+    if place == MISSING:
+        return False
+    records[row, place] += amount
     return True
 
 

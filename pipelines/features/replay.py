@@ -57,52 +57,59 @@ class Replay:
     def advance(self, history: History) -> Probes:
         """Fold the history; before each decision, and before all that arrived after it was made, read its
         features."""
-        batch = self._happenings(history)
-        decisions = np.flatnonzero(history.decision_rows >= 0)
-        made = history.as_of[decisions]
-        # What arrived by then and stands before it; a decision is no part of its own past.
-        places = np.minimum(np.searchsorted(history.arrived, made, side="right"), decisions)
-        order = np.argsort(places, kind="stable")
-        decisions, places, made = decisions[order], places[order], made[order]
-        starts = np.append(0, np.cumsum(history.lists_to[decisions] - history.lists_from[decisions]))
-        width = len(self.definitions.names)
-        features = np.empty((starts[-1], width + 2), np.float32)
-        earlier = np.empty(decisions.size, np.int64)
-        program, lookups = self.definitions.program, self.catalog.lookups()
-        asked = history.queries_from, history.queries_to, history.terms
-        _carry(
-            program,
-            self.states,
-            lookups,
-            self.catalog.spaces(),
-            batch,
-            asked,
-            decisions,
-            places,
-            made,
-            starts,
-            features,
-            earlier,
-            self.tally,
-        )
-        late = made < self._newest
-        if len(history):
-            self._newest = max(self._newest, int(history.arrived[-1]))
-        rows = history.decision_rows[decisions]
-        return Probes(rows, starts, features[:, :width], features[:, width:], earlier, late)
-
-    def _happenings(self, history: History) -> Happenings:
-        users, items = self.users.of(history.users), self.catalog.items.of(history.items)
-        listed = self.catalog.items.of(history.listed)
-        kept = self.states
+        batch = happenings(history, self.catalog, self.users.of(history.users))
+        kept, catalog = self.states, self.catalog
         self.states = States(
             kept.everything,
-            grown(kept.items, self.catalog.items.count),
-            grown(kept.values, self.catalog.values.count),
+            grown(kept.items, catalog.items.count),
+            grown(kept.values, catalog.values.count),
             grown(kept.users, self.users.count),
         )
-        lists = (history.lists_from, history.lists_to, listed)
-        return Happenings(history.times, history.codes, users, history.ids, items, *lists)
+        probes = fold(self.definitions, catalog, self.states, history, batch, self.tally, self._newest)
+        if len(history):
+            self._newest = max(self._newest, int(history.arrived[-1]))
+        return probes
+
+
+def happenings(history: History, catalog: Catalog, users: Ints) -> Happenings:
+    """The history as the kernel takes it: items by their rows in the catalog, users by the given ones."""
+    items, listed = catalog.items.of(history.items), catalog.items.of(history.listed)
+    lists = (history.lists_from, history.lists_to, listed)
+    queries = (history.queries_from, history.queries_to, history.terms)
+    who = (users, history.users, history.ids)
+    return Happenings(history.times, history.codes, *who, items, *lists, *queries)
+
+
+def fold(
+    definitions: Definitions,
+    catalog: Catalog,
+    states: States,
+    history: History,
+    batch: Happenings,
+    tally: Ints,
+    newest: int,
+) -> Probes:
+    """Fold the history (and `batch`, the same for the kernel) into the states, and read its decisions on
+    the way.
+
+    `tally` counts on, see `kernel.advance`; `newest` (ms) is the latest arrival that the states have seen
+    before.
+    """
+    decisions = np.flatnonzero(history.decision_rows >= 0)
+    made = history.as_of[decisions]
+    # What arrived by then and stands before it; a decision is no part of its own past.
+    places = np.minimum(np.searchsorted(history.arrived, made, side="right"), decisions)
+    order = np.argsort(places, kind="stable")
+    decisions, places, made = decisions[order], places[order], made[order]
+    starts = np.append(0, np.cumsum(history.lists_to[decisions] - history.lists_from[decisions]))
+    width = len(definitions.names)
+    features = np.empty((starts[-1], width + 2), np.float32)
+    earlier = np.empty(decisions.size, np.int64)
+    where = (decisions, places, made, starts)
+    kernel = (definitions.program, states, catalog.lookups(), catalog.spaces())
+    _carry(*kernel, batch, *where, features, earlier, tally)
+    rows = history.decision_rows[decisions]
+    return Probes(rows, starts, features[:, :width], features[:, width:], earlier, made < newest)
 
 
 @compiled
@@ -112,7 +119,6 @@ def _carry(
     lookups: Lookups,
     spaces: Spaces,
     batch: Happenings,
-    asked: tuple[Ints, Ints, Ints],
     decisions: Ints,
     places: Ints,
     made: Ints,
@@ -130,7 +136,8 @@ def _carry(
             break
         i = decisions[k]
         user, items = batch.users[i], batch.listed[batch.lists_from[i] : batch.lists_to[i]]
-        query, positions = asked[2][asked[0][i] : asked[1][i]], np.arange(1, items.size + 1)
+        query = batch.terms[batch.queries_from[i] : batch.queries_to[i]]
+        positions = np.arange(1, items.size + 1)
         found = read(program, states, lookups, spaces, user, items, positions, query, made[k])
         for j in range(found.shape[0]):
             for f in range(found.shape[1]):

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from pipelines.features import program as p
 
 Records = npt.NDArray[np.int64]
+UNUSED = ("unused",)
+"""Field names of a record in which nothing is kept."""
 
 
 class LayoutBuilder:
@@ -31,7 +33,7 @@ class LayoutBuilder:
 
     def dtype(self) -> np.dtype[np.void]:
         """The record as a numpy dtype; at least one word, so that a record exists."""
-        fields = self.fields or [("unused", "<i8", 1)]
+        fields = self.fields or [(UNUSED[0], "<i8", 1)]
         return np.dtype([(n, k, (w,)) if w > 1 else (n, k) for n, k, w in fields])
 
 

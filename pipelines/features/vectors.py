@@ -119,10 +119,13 @@ class Vectors:
         if wrong or not blocks:
             raise FeatureError(f"the vectors are damaged: {', '.join(wrong) or 'blocks'} do not fit the rest")
 
+    def rows(self, items: Ints) -> Ints:
+        """The row of each item (a hash), -1 for one without vectors."""
+        place = np.searchsorted(self.item_keys, items)
+        return np.where(np.append(self.item_keys, 0)[place] == items, place, -1)
+
     def spaces(self, items: Ints) -> Spaces:
         """The arrays as kernels take them; `items` are the hashes of the catalog's items, by row."""
-        place = np.searchsorted(self.item_keys, items)
-        found = np.append(self.item_keys, 0)[place] == items
         parts = {TEXT: self.text[None], BEHAVIOUR: self.behaviour, IMAGE: self.image[None]}
         parts = {space: _padded(part) for space, part in parts.items()}
         starts, at = np.zeros((SPACES, self.blocks.size), np.int64), 0
@@ -132,7 +135,7 @@ class Vectors:
             starts[space] = at + np.arange(self.blocks.size) * (count * size if blocks > 1 else 0)
             at += parts[space].size
         return Spaces(
-            rows=np.where(found, place, -1),
+            rows=self.rows(items),
             blocks=self.blocks,
             starts=starts,
             sizes=np.array([parts[space].shape[-1] for space in range(SPACES)], np.int64),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pipelines.features import program as p
 from pipelines.features.compiled import compiled
-from pipelines.features.lookups import MISSING, Lookups, row_of
+from pipelines.features.lookups import MISSING, Lookups, latest_rows
 from pipelines.features.program import Floats, Ints, Program, States
 
 TEXT, BEHAVIOUR, IMAGE = range(3)
@@ -234,12 +234,7 @@ def beside_latest(
 ) -> None:
     """Fill column `f`, and the next ones that only differ in how they aggregate: the candidates beside the
     user's latest items."""
-    ring, last = program.features[f, p.FEATURE_ARG], program.features[f, p.FEATURE_BUCKETS]
-    at, length = program.rings[ring, p.RING_OFFSET], program.rings[ring, p.RING_LENGTH]
-    latest = np.empty(min(states.users[user, at], last), np.int64)
-    for back in range(latest.size):
-        place = (states.users[user, at] - 1 - back) % length
-        latest[back] = row_of(catalog, states.users[user, at + 1 + place])
+    latest = latest_rows(program, states, catalog, user, f)
     rows, known = vector_rows(spaces, items), vector_rows(spaces, latest)
     block, one, largest = block_at(spaces, as_of), np.empty(items.size), np.empty(items.size)
     if program.features[f, p.FEATURE_OP] == p.COVISITED:

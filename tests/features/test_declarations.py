@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipelines.errors import DomainError
-from pipelines.features.declarations import KINDS, window_ms
+from pipelines.features.declarations import window_ms
+from pipelines.features.kinds import KINDS
 from pipelines.features.parsing import parse_features
 from tests.builders_features import EVERY_KIND, SHOP, a_domain, definitions_of
 
@@ -31,13 +32,13 @@ def test_lists_of_choices_are_written_out_and_end_the_names():
 
 def test_every_kind_is_compiled():
     assert {type(d) for d in parse_features(a_domain(EVERY_KIND))} == set(KINDS.values())
-    assert len(set(definitions_of(EVERY_KIND).names)) == 43
+    assert len(set(definitions_of(EVERY_KIND).names)) == 66
 
 
 @pytest.mark.parametrize(
     ("feature", "key", "problem"),
     [
-        ("{name: x}", "kind", "a feature needs a kind; known kinds: attribute, count"),
+        ("{name: x}", "kind", "a feature needs a kind; known kinds: attribute, age, count"),
         ("{name: x, kind: cuont}", "kind", "unknown kind 'cuont'; did you mean 'count'"),
         ("{kind: position}", "", "missing required field `name`"),
         ("{name: 9x, kind: position}", "name", "'9x' is no name"),
@@ -62,6 +63,31 @@ def test_every_kind_is_compiled():
         ("{name: x, kind: count, of: click, by: [user, user]}", "by", "[user, user] is nothing"),
         ("{name: x, kind: count, of: click, by: [user, tags, item]}", "by", "give all, item, user"),
         ("{name: x, kind: count, of: decision, by: item}", "of", "a decision is about its user"),
+        ("{name: x, kind: count, of: click, by: [session, user]}", "by", "[session, user] is nothing"),
+        ("{name: x, kind: count, of: click, by: [item, tags]}", "by", "give all, item, user, session"),
+        ("{name: x, kind: sum, of: click, number: prise, by: user}", "number", "did you mean 'price'?"),
+        ("{name: x, kind: mean, of: click, number: tags, by: user}", "number", "this needs number"),
+        ("{name: x, kind: sum, of: click, number: price, by: user, window: 91d}", "window", "5min to 90d"),
+        ("{name: x, kind: distinct, of: click, what: usr, by: item}", "what", "has no attribute 'usr'"),
+        ("{name: x, kind: trend, of: click, by: item, window: 1d}", "", "missing required field `against`"),
+        (
+            "{name: x, kind: trend, of: click, by: item, window: 1d, against: 1h}",
+            "against",
+            "must be longer than the window of 1d, not 1h",
+        ),
+        (
+            "{name: x, kind: trend, of: click, by: item, window: 1h, against: all}",
+            "against",
+            "compares two windows with an end",
+        ),
+        ("{name: x, kind: rate, of: click, by: user, prior: brand}", "prior", "needs `by: item`"),
+        ("{name: x, kind: rate, of: click, by: item, prior: price}", "prior", "needs category or tags"),
+        ("{name: x, kind: rate, of: click, by: item, place_power: 9}", "place_power", "between 0 and 4"),
+        ("{name: x, kind: learned, of: click, by: tags, half_life: 1w}", "half_life", "'1w' is no window"),
+        ("{name: x, kind: relative, of: click, attribute: tags}", "attribute", "this needs number"),
+        ("{name: x, kind: session, measure: mood}", "measure", "Invalid enum value 'mood'"),
+        ("{name: x, kind: cold_start, of: click, by: user, below: 0}", "below", "between 1 and 1e+09, not 0"),
+        ("{name: x, kind: age, of: click}", "of", "age has no key 'of'"),
         ("{name: x, kind: count, of: click, by: item, window: 1w}", "window", "'1w' is no window"),
         ("{name: x, kind: count, of: click, by: item, window: 91d}", "window", "outside 5min to 90d"),
         ("{name: x, kind: count, of: click, by: item, window: 1min}", "window", "outside 5min to 90d"),

@@ -13,6 +13,7 @@ from pipelines.features.program import USER_TOUCHES
 from pipelines.features.replay import Probes, Replay
 from tests.builders_features import (
     DAY,
+    EVERY_KIND,
     HOUR,
     MINUTE,
     NOW,
@@ -25,6 +26,8 @@ from tests.builders_features import (
 )
 
 DEFINITIONS = definitions_of()
+WITHOUT_QUERIES = definitions_of("\n".join(line for line in EVERY_KIND.splitlines() if "query" not in line))
+"""What an act counts for by query depends on what its user asked before: on the user's own order."""
 ITEMS = [
     an_item("i0", price=3.0, brand="acme", tags=["red", "new"]),
     an_item("i1", price=8.5, brand="acme", tags=["red"]),
@@ -38,13 +41,19 @@ QUICK = settings(max_examples=40, deadline=None)
 users = st.sampled_from(["ann", "bob", "čenda"])
 items = st.sampled_from(["i0", "i1", "i2", "i3", "unheard of"])
 times = st.sampled_from(SPAN).flatmap(lambda span: st.integers(-span, span)).map(lambda t: NOW + t)
+queries = st.sampled_from([None, "red shoe", "Blue", "ζώνη"])
 happening = st.one_of(
     st.builds(
         lambda u, i, k, t: {"user_id": u, "item_id": i, "event_type": k, "event_time": t},
         *(users, st.one_of(st.none(), items), st.sampled_from(["view", "click", "purchase"]), times),
     ),
     st.builds(
-        lambda u, i, t: {"user_id": u, "items": i, "event_time": t}, users, st.lists(items, max_size=4), times
+        lambda u, q, t: {"user_id": u, "event_type": "search", "query": q, "event_time": t, "item_id": None},
+        *(users, queries, times),
+    ),
+    st.builds(
+        lambda u, i, q, t: {"user_id": u, "items": i, "query": q, "event_time": t},
+        *(users, st.lists(items, max_size=4), queries, times),
     ),
 )
 happenings = st.lists(happening, max_size=40)
@@ -61,11 +70,6 @@ def in_order(made):
     return rows
 
 
-def cut(history: History, first: int, last: int) -> History:
-    columns = {name: values[first:last] for name, values in vars(history).items() if name != "listed"}
-    return History(**columns, listed=history.listed)
-
-
 def records(replay: Replay) -> dict[str, dict[int, list[int]]]:
     """Every record by the key of whose it is: rows are a matter of the carrier."""
     found = {"everything": {0: replay.states.everything[0].tolist()}}
@@ -80,9 +84,9 @@ def shared(replay: Replay):
     return {name: kept for name, kept in records(replay).items() if name != "users"}
 
 
-def folded(rows) -> Replay:
-    replay = a_replay(DEFINITIONS, ITEMS)
-    replay.advance(a_history(rows, DEFINITIONS))
+def folded(rows, definitions=DEFINITIONS) -> Replay:
+    replay = a_replay(definitions, ITEMS)
+    replay.advance(a_history(rows, definitions))
     return replay
 
 
@@ -93,7 +97,7 @@ def test_batches_do_not_matter(made, cuts):
     whole, parts = a_replay(DEFINITIONS, ITEMS), a_replay(DEFINITIONS, ITEMS)
     probes = [whole.advance(history)]
     places = [0, *sorted(c for c in cuts if c < len(history)), len(history)]
-    pieces = [parts.advance(cut(history, a, b)) for a, b in itertools.pairwise(places)]
+    pieces = [parts.advance(history.part(a, b)) for a, b in itertools.pairwise(places)]
     assert records(parts) == records(whole)
     assert not any(piece.is_late.any() for piece in pieces)
     assert features_by_decision(pieces) == features_by_decision(probes)
@@ -137,7 +141,7 @@ def test_records_that_users_share_do_not_depend_on_any_order(made, chance):
     mixed = list(rows)
     chance.shuffle(mixed)
     moved = [row | {"offset": n, "arrived_at": NOW + DAY + n} for n, row in enumerate(mixed)]
-    assert shared(folded(moved)) == shared(folded(rows))
+    assert shared(folded(moved, WITHOUT_QUERIES)) == shared(folded(rows, WITHOUT_QUERIES))
 
 
 @QUICK
@@ -152,7 +156,7 @@ def assert_blind(made, carry) -> None:
     probes = carry(a_replay(DEFINITIONS, ITEMS), history)
     for k, row in enumerate(probes.decision_rows):
         place = int(np.flatnonzero(history.decision_rows == row)[0])
-        past = carry(a_replay(DEFINITIONS, ITEMS), cut(history, 0, place + 1))
+        past = carry(a_replay(DEFINITIONS, ITEMS), history.part(0, place + 1))
         alone = int(np.flatnonzero(past.decision_rows == row)[0])
         known = past.features[past.starts[alone] : past.starts[alone + 1]]
         np.testing.assert_array_equal(probes.features[probes.starts[k] : probes.starts[k + 1]], known)
@@ -161,7 +165,7 @@ def assert_blind(made, carry) -> None:
 def test_a_leak_would_be_seen():
     def leaking(replay: Replay, history: History) -> Probes:
         replay.advance(history)
-        return replay.advance(cut(history, 0, len(history)))
+        return replay.advance(history.part(0, len(history)))
 
     made = [
         {"user_id": "ann", "items": ["i0", "i1"], "event_time": NOW},
@@ -195,11 +199,11 @@ def test_a_late_event_counts_in_its_own_hour_and_a_too_late_one_is_only_tallied(
 def test_a_million_events_of_one_user_leave_a_record_of_the_same_size():
     n = 1_000_000
     base = a_history([an_event(event_time=NOW)], DEFINITIONS)
-    many = {name: np.repeat(values, n) for name, values in vars(base).items() if name != "listed"}
+    many = {name: np.repeat(v, n) for name, v in vars(base).items() if name not in ("listed", "terms")}
     many |= {"ids": np.arange(1, n + 1), "times": NOW + np.arange(n), "arrived": NOW + np.arange(n)}
     replay = a_replay(DEFINITIONS, ITEMS)
     size = replay.states.users.shape[1]
-    replay.advance(History(**many, listed=base.listed))
+    replay.advance(History(**many, listed=base.listed, terms=base.terms))
     assert replay.states.users.shape[1] == size
     assert replay.states.users[0, USER_TOUCHES] >= n
     probe = replay.advance(a_history([a_decision(event_time=NOW + n, arrived_at=NOW + n)], DEFINITIONS))

@@ -22,7 +22,7 @@ buckets = st.lists(st.integers(-3, 40), max_size=60)
 
 def ring(adds):
     records = np.zeros((1, 1 + BUCKETS), np.int64)
-    taken = [add_in_bucket(records, 0, 0, BUCKETS, b) for b in adds]
+    taken = [add_in_bucket(records, 0, 0, BUCKETS, b, 1) for b in adds]
     return records, taken
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pipelines.domain import parse_domain
-from pipelines.features.declarations import KINDS
+from pipelines.features.kinds import KINDS
 from pipelines.features.parsing import CHOICES
 from pipelines.vector_spaces import PARTS
 from tests.builders_features import SHOP, definitions_of
