@@ -15,7 +15,7 @@ import argparse
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +24,15 @@ import pyarrow.compute as pc
 
 from benchmarks import harness
 from pipelines import settings as settings_module
-from pipelines.cli._file_rows import rows_of_silver, silver_of
+from pipelines.cli._file_rows import past_of, silver_of
 from pipelines.contracts.silver import DECISIONS, EVENTS
 from pipelines.domain import Domain, parse_domain
-from pipelines.features import declarations as d
 from pipelines.features.columns import as_ms
 from pipelines.features.definitions import compile_definitions
 from pipelines.features.parsing import parse_features
 from pipelines.io.replay import source_values
 from pipelines.models import ranker
+from pipelines.models.ablation import Group, in_behaviour, in_images, in_text, of_user, of_vectors, without
 from pipelines.models.evaluation import Floats, ndcg_at, paired_gain
 from pipelines.models.split import Split, by_time, is_later
 from pipelines.models.training import as_served
@@ -71,29 +71,7 @@ OF_IMAGES = """
 """
 
 
-def in_text(feature: d.Declaration) -> bool:
-    return getattr(feature, "space", "") == "text" or isinstance(feature, d.QueryMatch)
-
-
-def in_images(feature: d.Declaration) -> bool:
-    return getattr(feature, "space", "") == "image"
-
-
-def in_behaviour(feature: d.Declaration) -> bool:
-    return getattr(feature, "space", "") == "behaviour" or isinstance(feature, d.Covisited)
-
-
-def of_vectors(feature: d.Declaration) -> bool:
-    return in_text(feature) or in_images(feature) or in_behaviour(feature)
-
-
-def of_user(feature: d.Declaration) -> bool:
-    """Whether it is read from the user's own record."""
-    past = (d.Preference, d.Learned, d.Similarity, d.Taste, d.VectorSimilarity, d.Covisited)
-    return isinstance(feature, past) or d.USER in getattr(feature, "by", ())
-
-
-VARIANTS: dict[str, Callable[[d.Declaration], bool]] = {
+VARIANTS: dict[str, Group] = {
     "without text vectors and match": in_text,
     "without image vectors": in_images,
     "without behaviour vectors, covisits": in_behaviour,
@@ -150,13 +128,14 @@ def judged(split: Split, names: list[str], kept: list[int], settings: Settings) 
 def table(name: str, events: int, settings: Settings) -> list[str]:
     """Lines of the table of one shop."""
     domain = with_vectors(name, settings)
+    settings = domain.over(settings)
     definitions, declared = compile_definitions(domain), parse_features(domain)
     silver = before_test(silver_of(values_of(name, events), domain, settings), settings.training.test_share)
     judging = dataclasses.replace(settings.training, test_share=JUDGES)
     spark = spark_session(settings, "modalities")
     try:
         made = dataclasses.replace(settings, training=judging)
-        rows = rows_of_silver(spark, silver, domain, definitions, made).toArrow()
+        rows = past_of(spark, silver, domain, definitions, made).rows(domain, definitions)
     finally:
         spark.stop()
     decisions = rankings(rows, definitions).judged()
@@ -173,10 +152,7 @@ def table(name: str, events: int, settings: Settings) -> list[str]:
         f"{'everything':38}{len(declared):9}{everything.mean():9.4f}",
     ]
     for title, leave_out in VARIANTS.items():
-        kept = [k for k, feature in enumerate(declared) if not leave_out(feature)]
-        # A context of a feature that is gone is gone too.
-        gone = {feature.name for feature in declared if leave_out(feature)}
-        kept = [k for k in kept if not (isinstance(declared[k], d.Context) and declared[k].of in gone)]
+        kept = without(declared, leave_out)
         if len(kept) == len(declared):
             lines.append(f"{title:38}{len(kept):9}{'':9}   nothing to leave out: {name} has none")
             continue

@@ -2,11 +2,12 @@
 
 It says which source records are interactions, decisions and items and where their fields are, which
 attributes an item has, which events are outcomes of a decision, which features are computed, which vectors of
-items they need and which engagement metrics are published.
+items they need, how the ranker is trained and which engagement metrics are published.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import typing
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 
 from pipelines.domain_checks import check
 from pipelines.errors import DomainError, nearest
+from pipelines.sections import Recipe
 from pipelines.settings import Settings
 from pipelines.vector_spaces import PARTS, VectorSpaces
 
@@ -109,12 +111,20 @@ class Domain(_Strict, frozen=True):
     segments: tuple[str, ...] = ()
     session_minutes: float = 30.0
     defaults: dict[str, str] = {}
+    training: dict[str, Any] = {}
+    extends: str = ""
     origin: str = ""
     lines: dict[str, int] = {}
 
     def error(self, path: str, problem: str) -> DomainError:
         """An error about a key, given as `features[3].window`, with the file and the line it stands on."""
         return _located(self.origin, self.lines, path, problem)
+
+    def over(self, settings: Settings) -> Settings:
+        """The settings with what this shop sets for itself, its `training:`, instead of theirs."""
+        types = typing.get_type_hints(Recipe)
+        own = {key: msgspec.convert(value, types[key]) for key, value in self.training.items()}
+        return dataclasses.replace(settings, training=dataclasses.replace(settings.training, **own))
 
 
 def domain_names(settings: Settings) -> list[str]:
@@ -150,12 +160,32 @@ def parse_domain(text: str, origin: str) -> Domain:
     for reserved in ("origin", "lines"):
         if reserved in content:
             raise _located(origin, lines, reserved, f"unknown key '{reserved}'")
+    content = _extended(content, origin, lines)
     try:
         domain = msgspec.convert(content | {"origin": origin, "lines": lines}, Domain)
     except msgspec.ValidationError as problem:
         raise _explained(str(problem), content, origin, lines) from None
     check(domain)
     return domain
+
+
+def _extended(content: dict[str, Any], origin: str, lines: dict[str, int]) -> dict[str, Any]:
+    """The content on top of that of the file beside it which `extends` names: whole keys, one file deep."""
+    name = content.get("extends")
+    if not isinstance(name, str):
+        return content
+    path = Path(origin).parent / f"{name}.yml"
+    if not path.is_file():
+        beside = sorted(p.stem for p in path.parent.glob("*.yml"))
+        raise _located(origin, lines, "extends", f"no domain file {path}{nearest(name, beside)}")
+    text = path.read_text(encoding="utf-8")
+    base = yaml.safe_load(text)
+    if isinstance(base, dict) and "extends" in base:
+        raise _located(origin, lines, "extends", f"{path} extends another file itself: name that one")
+    base_name = parse_domain(text, str(path)).name
+    if content.get("name", base_name) == base_name:
+        raise _located(origin, lines, "extends", "a domain that extends another needs a name of its own")
+    return {**base, **content}
 
 
 def _number_lines(node: yaml.Node | None, path: str, lines: dict[str, int], origin: str) -> None:

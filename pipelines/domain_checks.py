@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_type_hints
+
+import msgspec
 
 from pipelines.contracts.records import RECORDS
 from pipelines.errors import nearest
+from pipelines.sections import OBJECTIVES, Recipe
 from pipelines.vector_spaces import check_vectors
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def check(domain: Domain) -> None:
                 f"outcomes.gains.{name}", f"unknown event type{nearest(name, list(domain.event_types))}"
             )
     _check_metrics(domain)
+    _check_training(domain)
     if domain.vectors:
         check_vectors(domain, domain.vectors)
 
@@ -106,3 +110,32 @@ def _check_metrics(domain: Domain) -> None:
                 f"segments[{index}]",
                 f"'{segment}' is neither source nor a category{nearest(segment, categories)}",
             )
+
+
+def _check_training(domain: Domain) -> None:
+    types = get_type_hints(Recipe)
+    for key, value in domain.training.items():
+        path = f"training.{key}"
+        if key not in types:
+            told = f"a shop sets no '{key}'{nearest(key, list(types))}; known: {', '.join(types)}"
+            raise domain.error(path, told)
+        try:
+            given = msgspec.convert(value, types[key])
+        except msgspec.ValidationError as problem:
+            raise domain.error(path, str(problem)) from None
+        if isinstance(given, str):
+            _check_objective(domain, given, path)
+        elif given < (least := _least(key, types[key])):
+            raise domain.error(path, f"must be {least:g} or more, not {given:g}")
+
+
+def _least(key: str, kind: type) -> float:
+    if key == "early_stopping":
+        return 0
+    return 1 if kind is int else 1e-6
+
+
+def _check_objective(domain: Domain, given: str, path: str) -> None:
+    if given not in OBJECTIVES:
+        told = f"'{given}' is not one of {', '.join(OBJECTIVES)}{nearest(given, list(OBJECTIVES))}"
+        raise domain.error(path, told)

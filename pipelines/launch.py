@@ -69,6 +69,7 @@ def _job(name: str, description: str | None, run: Batch, arguments: Arguments | 
     try:
         settings = settings_module.load(args.profile)
         args.domain = load_domain(args.domain, settings)
+        settings = args.domain.over(settings)
         spark = spark_session(settings, name)
         try:
             return run(settings, spark, args) or 0

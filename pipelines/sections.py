@@ -94,15 +94,14 @@ class Vectors:
     seed: int
 
 
-@dataclass(frozen=True)
-class Training:
-    """How models are trained and judged."""
+OBJECTIVES = ("rank:ndcg", "binary:logistic")
+"""What boosting can aim at: the order within a decision, or the chance of an outcome."""
 
-    test_share: float
-    validation_share: float
-    in_process_rows: int
-    num_workers: int
-    threads: int
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a ranker is boosted: what a domain file may set for its own shop, in `training:`."""
+
     objective: str
     rounds: int
     early_stopping: int
@@ -113,6 +112,17 @@ class Training:
     row_share: float
     feature_share: float
     bins: int
+
+
+@dataclass(frozen=True)
+class Training(Recipe):
+    """How models are trained and judged."""
+
+    test_share: float
+    validation_share: float
+    in_process_rows: int
+    num_workers: int
+    threads: int
     seed: int
 
 

@@ -117,6 +117,31 @@ def test_an_unknown_name_gets_the_nearest():
             "nothing to count called 'clicks'; did you mean 'click'",
         ),
         ("view: {}", "view: {}\n  view: {}", "15: event_types.view", "'view' stands twice, first on line 14"),
+        (
+            "name: small",
+            "name: small\ntraining: {round: 9}",
+            "2: training.round",
+            "a shop sets no 'round'; did you mean 'rounds'?; known: objective, rounds",
+        ),
+        (
+            "name: small",
+            "name: small\ntraining: {rounds: x}",
+            "2: training.rounds",
+            "Expected `int`, got `str`",
+        ),
+        (
+            "name: small",
+            "name: small\ntraining: {rounds: 0}",
+            "2: training.rounds",
+            "must be 1 or more, not 0",
+        ),
+        (
+            "name: small",
+            "name: small\ntraining: {objective: rank:ndgc}",
+            "2: training.objective",
+            "'rank:ndgc' is not one of rank:ndcg, binary:logistic; did you mean 'rank:ndcg'?",
+        ),
+        ("name: small", "name: small\ntraining: {seed: 3}", "2: training.seed", "a shop sets no 'seed'"),
         ("name: small", "name: [small", "2: not YAML", ""),
         ("name: small", "name: small\norigin: here", "2: origin", "unknown key 'origin'"),
     ],
@@ -151,3 +176,45 @@ def test_a_shop_without_behaviour_is_refused():
     )
     with pytest.raises(DomainError, match="no record of kind interaction"):
         parse_domain(text, "small.yml")
+
+
+def test_a_shop_trains_its_own_way():
+    domain = parse_domain(
+        SMALL.replace("name: small", "name: small\ntraining: {rounds: 9, l2: 3}"), "small.yml"
+    )
+    own = domain.over(SETTINGS)
+    assert (own.training.rounds, own.training.l2) == (9, 3.0)
+    assert isinstance(own.training.l2, float)
+    assert own.training.depth == SETTINGS.training.depth
+    assert own.gate == SETTINGS.gate
+
+
+def test_a_file_extends_the_one_beside_it(tmp_path):
+    (tmp_path / "small.yml").write_text(SMALL)
+    (tmp_path / "more.yml").write_text(
+        "name: more\nextends: small\nfeatures:\n  - {name: n, kind: count, of: click, by: item}\n"
+    )
+    more, small = load_domain(str(tmp_path / "more.yml"), SETTINGS), parse_domain(SMALL, "small.yml")
+    assert (more.name, len(more.features)) == ("more", 1)
+    assert (more.records, more.attributes, more.metrics) == (small.records, small.attributes, small.metrics)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            "name: more\nextends: smal\n",
+            "more.yml:2: extends: no domain file .*smal.yml; did you mean 'small'",
+        ),
+        ("extends: small\n", "more.yml:1: extends: a domain that extends another needs a name of its own"),
+        ("name: m\nextends: chain\n", "more.yml:2: extends: .*chain.yml extends another file itself"),
+        ("name: m\nextends: [small]\n", "more.yml:2: extends: Expected `str`, got `array`"),
+        ("name: m\nextends: small\nevent_types: {view: {}}\n", "unknown event type"),
+    ],
+)
+def test_what_a_file_cannot_extend_is_told(tmp_path, text, problem):
+    (tmp_path / "small.yml").write_text(SMALL)
+    (tmp_path / "chain.yml").write_text("name: chain\nextends: small\n")
+    (tmp_path / "more.yml").write_text(text)
+    with pytest.raises(DomainError, match=problem):
+        load_domain(str(tmp_path / "more.yml"), SETTINGS)

@@ -5,25 +5,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from pipelines.contracts.bronze import INTERACTIONS
-from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.contracts.records import TOPIC
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
 from pipelines.contracts.types import arrow_schema
 from pipelines.domain import Domain
+from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
+from pipelines.features.history import in_arrival_order
+from pipelines.features.stale import Knowledge, read_with
+from pipelines.features.vectors import Vectors
 from pipelines.gold.decision_outcomes import decision_outcomes
 from pipelines.io.replay import Addresses, ArrivalClock
 from pipelines.models.training import cuts
-from pipelines.models.training_set import OUTCOME_COLUMNS, training_rows
+from pipelines.models.training_set import OUTCOME_COLUMNS, rows_of, training_rows
 from pipelines.models.vectors import build_vectors, material
 from pipelines.settings import Settings
 from pipelines.silver.sheets import Clerk
+
+EVERYTHING_KNOWN = Knowledge()
 
 
 def silver_of(values: Iterable[bytes], domain: Domain, settings: Settings) -> dict[str, pa.Table]:
@@ -77,23 +83,38 @@ def _placed(columns: pa.Table, positions: np.ndarray, times: pa.Array) -> pa.Tab
     return columns
 
 
-def rows_of_file(
-    spark: SparkSession, values: Iterable[bytes], domain: Domain, definitions: Definitions, settings: Settings
-) -> DataFrame:
-    """Rows of gold.training_rows of the decisions among the records."""
-    return rows_of_silver(spark, silver_of(values, domain, settings), domain, definitions, settings)
+@dataclass(frozen=True)
+class Past:
+    """Everything that training rows are made of: rows of silver, labels, and vectors that know nothing of the
+    decisions that will judge a ranker."""
+
+    silver: dict[str, pa.Table]
+    labels: pa.Table
+    vectors: Vectors | None
+
+    def rows(
+        self, domain: Domain, definitions: Definitions, knowledge: Knowledge = EVERYTHING_KNOWN
+    ) -> pa.Table:
+        """Rows of gold.training_rows, with features read by someone who knows this much."""
+        events, decisions, items = (self.silver[table.name] for table in (EVENTS, DECISIONS, ITEMS))
+        if knowledge == EVERYTHING_KNOWN:
+            parts = (events, decisions, items, self.labels, self.vectors)
+            return training_rows(domain.name, definitions, *parts)
+        catalog = Catalog(definitions, self.vectors)
+        catalog.learn(items)
+        history = in_arrival_order(events, decisions, definitions.events)
+        probes = read_with(knowledge, history, definitions, catalog)
+        return rows_of(domain.name, definitions, probes, decisions, self.labels)
 
 
-def rows_of_silver(
+def past_of(
     spark: SparkSession,
     silver: dict[str, pa.Table],
     domain: Domain,
     definitions: Definitions,
     settings: Settings,
-) -> DataFrame:
-    """Rows of gold.training_rows of silver's tables, with vectors that know nothing of the decisions that
-    will judge a ranker."""
-    events, decisions, items = (silver[table.name] for table in (EVENTS, DECISIONS, ITEMS))
+) -> Past:
+    """What training rows of silver's tables are made of."""
     known, happened, made = (
         spark.createDataFrame(silver[table.name], table.schema) for table in (ITEMS, EVENTS, DECISIONS)
     )
@@ -102,6 +123,4 @@ def rows_of_silver(
     if definitions.needs_vectors:
         _, until = cuts(outcomes, settings.training)
         vectors = build_vectors(material(domain, until, known, happened, made), domain, settings.vectors)
-    labels = outcomes.select(*OUTCOME_COLUMNS).toArrow()
-    rows = training_rows(domain.name, definitions, events, decisions, items, labels, vectors)
-    return spark.createDataFrame(rows, TRAINING_ROWS.schema)
+    return Past(silver, outcomes.select(*OUTCOME_COLUMNS).toArrow(), vectors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,12 +57,14 @@ class Definitions:
         """Everything that gives a feature its meaning, as JSON: equal definitions give equal text."""
         return self.content
 
-    def as_served(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """A copy of `features[n, len(names)]` in which what is not known before ranking (the position) has
-        its fixed value."""
-        served = features.copy()
-        for name, value in self.fixed.items():
-            served[:, self.names.index(name)] = value
+    def as_served(
+        self, features: npt.NDArray[np.float32], names: Sequence[str] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """A copy of `features[n, len(names)]`, of all features or those named, in which what is not known
+        before ranking (the position) has its fixed value."""
+        served, columns = features.copy(), list(self.names if names is None else names)
+        for name in self.fixed.keys() & set(columns):
+            served[:, columns.index(name)] = self.fixed[name]
         return served
 
 

@@ -95,6 +95,20 @@ def fold(
     `tally` counts on, see `kernel.advance`; `newest` (ms) is the latest arrival that the states have seen
     before.
     """
+    where = probed(history)
+    decisions, _, made, starts = where
+    width = len(definitions.names)
+    features = np.empty((starts[-1], width + 2), np.float32)
+    earlier = np.empty(decisions.size, np.int64)
+    kernel = (definitions.program, states, catalog.lookups(), catalog.spaces())
+    _carry(*kernel, batch, *where, features, earlier, tally)
+    rows = history.decision_rows[decisions]
+    return Probes(rows, starts, features[:, :width], features[:, width:], earlier, made < newest)
+
+
+def probed(history: History) -> tuple[Ints, Ints, Ints, Ints]:
+    """Of each decision its place in the history, the place before which everything is its past, and when it
+    was made, in the order in which they are read; and where each one's candidates start."""
     decisions = np.flatnonzero(history.decision_rows >= 0)
     made = history.as_of[decisions]
     # What arrived by then and stands before it; a decision is no part of its own past.
@@ -102,14 +116,7 @@ def fold(
     order = np.argsort(places, kind="stable")
     decisions, places, made = decisions[order], places[order], made[order]
     starts = np.append(0, np.cumsum(history.lists_to[decisions] - history.lists_from[decisions]))
-    width = len(definitions.names)
-    features = np.empty((starts[-1], width + 2), np.float32)
-    earlier = np.empty(decisions.size, np.int64)
-    where = (decisions, places, made, starts)
-    kernel = (definitions.program, states, catalog.lookups(), catalog.spaces())
-    _carry(*kernel, batch, *where, features, earlier, tally)
-    rows = history.decision_rows[decisions]
-    return Probes(rows, starts, features[:, :width], features[:, width:], earlier, made < newest)
+    return decisions, places, made, starts
 
 
 @compiled

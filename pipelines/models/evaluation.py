@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ SLICES: tuple[tuple[str, int, int | None], ...] = (
     ("1-2 earlier events", 1, 2),
     ("3 or more earlier events", 3, None),
 )
+LEAST_KNOWN = "items of the fewest outcomes"
+LEAST_SHARE = 0.1
+"""Share of the decisions, those whose items had the fewest outcomes so far, that make the slice of rarely
+chosen items."""
 REFERENCE = "outcome rate"
 """The baseline that a ranker is compared with: each item's outcomes per list so far, smoothed."""
 
@@ -34,10 +39,26 @@ class Gain:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        """The gain and its interval, to four places."""
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to rank: nDCG@10, mean over the seeds, and its gain against the first way, with the same
+    decisions and seeds."""
+
+    name: str
+    features: int
+    ndcg: float
+    gain: Gain
+
 
 @dataclass(frozen=True)
 class Slice:
-    """Figures of the decisions whose user had so many earlier events."""
+    """Figures of some of the decisions: their user had so many earlier events, or their items the fewest
+    outcomes."""
 
     name: str
     decisions: int
@@ -48,7 +69,10 @@ class Slice:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a ranker on decisions with an outcome; `baselines` holds (nDCG@10, MRR) of simple orders."""
+    """Figures of a ranker on decisions with an outcome; `baselines` holds (nDCG@10, MRR) of simple orders.
+
+    Of several trainings, which differ in their seeds, figures are means, and `seeds` holds nDCG@10 of each.
+    """
 
     decisions: int
     ndcg: float
@@ -56,6 +80,12 @@ class Evaluation:
     baselines: dict[str, tuple[float, float]]
     gain: Gain
     slices: list[Slice]
+    seeds: list[float]
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of nDCG@10 between seeds; 0 for one."""
+        return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and records of runs."""
@@ -64,7 +94,14 @@ class Evaluation:
 
 def evaluate(rankings: Rankings, scores: Scores, seed: int) -> Evaluation:
     """Figures of `scores` (one per row, higher first) on these decisions, each of which has an outcome."""
-    ndcg, mrr = ndcg_at(rankings, scores), reciprocal_rank(rankings, scores)
+    return evaluate_all(rankings, [scores], seed)
+
+
+def evaluate_all(rankings: Rankings, scores: Sequence[Scores], seed: int) -> Evaluation:
+    """Figures of the mean of several trainings, which have scored the same decisions."""
+    found = np.array([ndcg_at(rankings, order) for order in scores])
+    ndcg = found.mean(axis=0)
+    mrr = np.mean([reciprocal_rank(rankings, order).mean() for order in scores])
     orders = baselines(rankings, seed)
     reference = ndcg_at(rankings, orders[REFERENCE][0])
     figures = {
@@ -74,9 +111,20 @@ def evaluate(rankings: Rankings, scores: Scores, seed: int) -> Evaluation:
         )
         for name, variants in orders.items()
     }
-    slices = [_slice(rankings, ndcg, reference, *bounds, seed=seed) for bounds in SLICES]
+    parts = [_slice(name, chosen, ndcg, reference, seed) for name, chosen in slices(rankings)]
     gain = paired_gain(ndcg, reference, seed)
-    return Evaluation(len(rankings), float(ndcg.mean()), float(mrr.mean()), figures, gain, slices)
+    seeds = [float(mean) for mean in found.mean(axis=1)]
+    return Evaluation(len(rankings), float(ndcg.mean()), float(mrr), figures, gain, parts, seeds)
+
+
+def slices(rankings: Rankings) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Each slice's name, and which decisions are in it, by what is known of the user or of the items; a slice
+    may be empty."""
+    earlier = rankings.earlier_events
+    for name, least, most in SLICES:
+        yield name, (earlier >= least) & (earlier <= (earlier.max(initial=0) if most is None else most))
+    outcomes = np.add.reduceat(rankings.popularity.astype(np.float64), rankings.starts[:-1]) / rankings.sizes
+    yield LEAST_KNOWN, outcomes <= np.quantile(outcomes, LEAST_SHARE)
 
 
 def baselines(rankings: Rankings, seed: int) -> dict[str, list[Scores]]:
@@ -120,11 +168,7 @@ def paired_gain(ours: Floats, theirs: Floats, seed: int, resamples: int = RESAMP
     return Gain(float(differences.mean()), float(low), float(high))
 
 
-def _slice(
-    rankings: Rankings, ndcg: Floats, reference: Floats, name: str, least: int, most: int | None, seed: int
-) -> Slice:
-    earlier = rankings.earlier_events
-    chosen = (earlier >= least) & (earlier <= (earlier.max() if most is None else most))
+def _slice(name: str, chosen: NDArray[np.bool_], ndcg: Floats, reference: Floats, seed: int) -> Slice:
     if not chosen.any():
         return Slice(name, 0, float("nan"), float("nan"), None)
     gain = paired_gain(ndcg[chosen], reference[chosen], seed)

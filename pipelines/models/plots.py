@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipelines.models.evaluation import Evaluation
+from pipelines.models.evaluation import Evaluation, Variant
 
 SHOWN = 30
 """Features that a picture of importances has room for."""
@@ -42,6 +42,18 @@ def beside_baselines(evaluation: Evaluation) -> Figure:
     )
     axes.bar_label(bars, fmt="%.4f", padding=3)
     axes.set_xlim(0, max(figures.values()) * 1.15)
+    return figure
+
+
+def freshness(variants: Sequence[Variant], reference: float) -> Figure:
+    """nDCG@10 of the same ranker by how late it learns of its users, and of the outcome rate."""
+    figure, axes = _page("Fresh and stale features", "nDCG@10", "", height=1.5 + 0.35 * len(variants))
+    bars = axes.barh([each.name for each in variants][::-1], [each.ndcg for each in variants][::-1])
+    axes.bar_label(bars, fmt="%.4f", padding=3)
+    axes.axvline(reference, color="grey", linestyle="--", label=f"outcome rate {reference:.4f}")
+    low = min(reference, *(each.ndcg for each in variants))
+    axes.set_xlim(max(0.0, low - 0.03), max(each.ndcg for each in variants) + 0.02)
+    axes.legend(loc="lower right")
     return figure
 
 

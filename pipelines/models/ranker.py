@@ -12,10 +12,9 @@ import xgboost
 from numpy.typing import NDArray
 
 from pipelines.errors import SettingsError, TrainingError, nearest
-from pipelines.sections import Training
+from pipelines.sections import OBJECTIVES, Training
 
 METRIC = "ndcg@10"
-OBJECTIVES = ("rank:ndcg", "binary:logistic")
 CURVE_DECISIONS = 2000
 """Decisions of the training part, its latest, on which its learning curve is measured: to judge all of them
 after each round would take a tenth of the training."""
@@ -66,8 +65,8 @@ class Examples:
 
 @dataclass(frozen=True)
 class Trained:
-    """A ranker with the rounds up to its best one; `curves`: nDCG@10 after each round on `train` (its latest
-    decisions) and `validation`."""
+    """A ranker with the rounds that it keeps; `curves`: nDCG@10 after each round on `train` (its latest
+    decisions) and, where a part was kept back to stop it, `validation`."""
 
     booster: xgboost.Booster
     curves: Mapping[str, list[float]]
@@ -110,7 +109,8 @@ def train(
     training: Training,
     callbacks: Sequence[xgboost.callback.TrainingCallback] = (),
 ) -> Trained:
-    """A ranker of these features, stopped on `validation`. Same rows and settings, same model, byte for byte.
+    """A ranker of these features, stopped on `validation` unless `training.early_stopping` is 0. Same rows
+    and settings, same model, byte for byte.
 
     `callbacks` see each round and may end the training. Raises TrainingError for rows that cannot be learnt
     from.
@@ -136,7 +136,7 @@ def train(
         binned,
         num_boost_round=training.rounds,
         evals=[(learnt, "train"), (judged, "validation")],
-        early_stopping_rounds=training.early_stopping,
+        early_stopping_rounds=training.early_stopping or None,
         evals_result=curves,
         verbose_eval=False,
         callbacks=list(callbacks),
@@ -165,9 +165,10 @@ def refit(examples: Examples, names: list[str], training: Training, rounds: int)
 
 
 def best(booster: xgboost.Booster, names: list[str]) -> xgboost.Booster:
-    """The booster with its rounds up to the best one, its features named, and nothing of the run that made
-    it."""
-    return _bare(booster[: booster.best_iteration + 1], names)
+    """The booster with its rounds up to the best one (all, when nothing stopped it), its features named, and
+    nothing of the run that made it."""
+    stopped = booster.attr("best_iteration")
+    return _bare(booster if stopped is None else booster[: int(stopped) + 1], names)
 
 
 def _bare(booster: xgboost.Booster, names: list[str]) -> xgboost.Booster:

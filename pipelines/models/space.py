@@ -13,8 +13,7 @@ from optuna.distributions import (
 )
 
 from pipelines.errors import SettingsError, nearest
-from pipelines.models.ranker import OBJECTIVES
-from pipelines.sections import Training, Tuning
+from pipelines.sections import OBJECTIVES, Training, Tuning
 
 
 class Limits(NamedTuple):

@@ -112,7 +112,7 @@ def _estimator(training: Training) -> SparkXGBRanker:
     return SparkXGBRanker(
         **{"random_state" if name == "seed" else name: value for name, value in chosen.items()},
         n_estimators=training.rounds,
-        early_stopping_rounds=training.early_stopping,
+        early_stopping_rounds=training.early_stopping or None,
         features_col="features",
         label_col="label",
         qid_col="decision",

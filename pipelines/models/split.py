@@ -33,15 +33,38 @@ def by_time(decisions: Rankings, test_share: float, validation_share: float) -> 
 
     Raises TrainingError when a part would be empty: too few decisions, or all at one time.
     """
+    past, test = before_test(decisions, test_share)
+    return Split(*before_validation(past, validation_share), test)
+
+
+def before_test(decisions: Rankings, share: float) -> tuple[Rankings, Rankings]:
+    """The decisions before the last `share` by time, and these. Raises TrainingError when a part is empty."""
     if not len(decisions):
         raise TrainingError("no decision has an outcome: there is nothing to learn or to judge by")
-    late = is_later(decisions.decided_at, test_share)
-    past = decisions.where(~late)
-    recent = is_later(past.decided_at, validation_share) if len(past) else np.zeros(0, bool)
-    split = Split(past.where(~recent), past.where(recent), decisions.where(late))
-    for name, part in zip(Split._fields, split, strict=True):
-        if not len(part):
+    return _parted(decisions, is_later(decisions.decided_at, share), "test")
+
+
+def before_validation(past: Rankings, share: float) -> tuple[Rankings, Rankings]:
+    """The same of what is learnt from, whose later part says when learning stops."""
+    return _parted(past, is_later(past.decided_at, share), "validation")
+
+
+def at_random(decisions: Rankings, share: float, seed: int) -> tuple[Rankings, Rankings]:
+    """A seeded choice of `share` of the decisions as the second part, the others as the first, each by time.
+
+    What is learnt from may then be later than what it is judged by: comparable with figures of such splits,
+    not with what a model is worth in use. Raises TrainingError when a part is empty.
+    """
+    chosen = np.zeros(len(decisions), bool)
+    drawn = np.random.default_rng(seed).permutation(len(decisions))
+    chosen[drawn[: round(len(decisions) * share)]] = True
+    return _parted(decisions, chosen, "test")
+
+
+def _parted(decisions: Rankings, chosen: NDArray[np.bool_], name: str) -> tuple[Rankings, Rankings]:
+    for part, marks in (("train", ~chosen), (name, chosen)):
+        if not marks.any():
             raise TrainingError(
-                f"{len(decisions)} decisions with an outcome leave none for the {name} part: collect more"
+                f"{len(decisions)} decisions with an outcome leave none for the {part} part: collect more"
             )
-    return split
+    return decisions.where(~chosen), decisions.where(chosen)

@@ -4,7 +4,7 @@ models."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from pipelines.models.evaluation import Evaluation, evaluate
 from pipelines.models.gate import GAIN, rare_share
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.ranker import Trained
-from pipelines.models.split import by_time, is_later
+from pipelines.models.split import before_test, before_validation, is_later
 from pipelines.models.training_set import Rankings, rankings
 from pipelines.models.trees import from_booster
 from pipelines.sections import Training
@@ -59,14 +59,13 @@ def train_ranker(rows: DataFrame | pa.Table, definitions: Definitions, training:
     decisions.
 
     One process trains on rows that are in this one already, and on up to `training.in_process_rows` rows of
-    Spark's; on more Spark trains. Raises TrainingError for rows that cannot train or judge a ranker.
+    Spark's, see `learn`; on more Spark trains, once. Raises TrainingError for rows that cannot train or judge
+    a ranker.
     """
     if isinstance(rows, pa.Table) or rows.count() <= training.in_process_rows:
         decisions = rankings(rows if isinstance(rows, pa.Table) else rows.toArrow(), definitions).judged()
-        split = by_time(decisions, training.test_share, training.validation_share)
-        validation = as_served(split.validation, definitions).examples()
-        trained = ranker.train(split.train.examples(), validation, definitions.names, training)
-        return _judged(trained, split.test, definitions, training, "one process")
+        past, test = before_test(decisions, training.test_share)
+        return _judged(learn(past, definitions, training), test, definitions, training, "one process")
     validation_at, test_at = cuts(rows, training)
     time = F.unix_millis("decided_at")
     test = rankings(rows.where(time >= test_at).toArrow(), definitions).judged()
@@ -77,20 +76,35 @@ def train_ranker(rows: DataFrame | pa.Table, definitions: Definitions, training:
     return _judged(trained, test, definitions, training, f"Spark, {training.num_workers} tasks")
 
 
+def learn(past: Rankings, definitions: Definitions, training: Training) -> Trained:
+    """A ranker that has learnt from all of these decisions.
+
+    Its rounds are those that order the last `training.validation_share` of them best, once the rest is learnt
+    from; with `training.early_stopping` 0 they are `training.rounds`, and nothing is kept back to find them.
+    """
+    if not training.early_stopping:
+        return ranker.refit(past.examples(), past.names, training, training.rounds)
+    earlier, validation = before_validation(past, training.validation_share)
+    served = as_served(validation, definitions).examples()
+    stopped = ranker.train(earlier.examples(), served, past.names, training)
+    again = ranker.refit(past.examples(), past.names, training, stopped.rounds)
+    return replace(again, curves=stopped.curves)
+
+
 def refit_ranker(
     decisions: Rankings, definitions: Definitions, training: Training, rounds: int
 ) -> TrainedRanker:
     """A ranker of so many rounds that has learnt from all decisions before the test part, judged by that
     part."""
-    late = is_later(decisions.decided_at, training.test_share)
-    trained = ranker.refit(decisions.where(~late).examples(), definitions.names, training, rounds)
+    past, test = before_test(decisions, training.test_share)
+    trained = ranker.refit(past.examples(), definitions.names, training, rounds)
     how = "one process, again on all decisions before the test part"
-    return _judged(trained, decisions.where(late), definitions, training, how)
+    return _judged(trained, test, definitions, training, how)
 
 
 def as_served(decisions: Rankings, definitions: Definitions) -> Rankings:
     """The decisions as a ranker meets them: with what is not known before ranking at its fixed value."""
-    return Rankings(**vars(decisions) | {"features": definitions.as_served(decisions.features)})
+    return replace(decisions, features=definitions.as_served(decisions.features, decisions.names))
 
 
 def pack_ranker(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -161,6 +162,11 @@ class Rankings:
             self.decided_at[decisions],
             self.earlier_events[decisions],
         )
+
+    def columns(self, kept: Sequence[int]) -> Rankings:
+        """The same decisions with some of the features."""
+        features = np.ascontiguousarray(self.features[:, list(kept)])
+        return replace(self, names=[self.names[place] for place in kept], features=features)
 
     def judged(self) -> Rankings:
         """The decisions with an outcome: the others cannot be told right from wrong."""

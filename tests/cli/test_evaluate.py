@@ -38,8 +38,10 @@ def test_ranklens_is_ranked_better_than_by_click_rate(shared_data):
     assert found["decisions"] == 1757
     assert found["baselines"]["outcome rate"][0] == pytest.approx(0.5956, abs=1e-4)
     assert found["baselines"]["shown order"][0] == pytest.approx(0.3782, abs=1e-4)
-    assert found["ndcg"] >= 0.600
-    assert found["gain"]["low"] > 0
+    # Measured: .6196, and +.0240 [+.018, +.030]; another processor may round trees otherwise.
+    assert found["ndcg"] >= 0.615
+    assert found["gain"]["mean"] >= 0.019
+    assert found["gain"]["low"] > 0.012
 
 
 def test_a_file_that_is_not_there_is_an_error_of_one_line():

@@ -1,5 +1,6 @@
 """Figures of an order, worked out by hand, and the cut in time."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import TrainingError
-from pipelines.models.evaluation import baselines, evaluate, ndcg_at, paired_gain, reciprocal_rank
-from pipelines.models.split import by_time, is_later
+from pipelines.models.evaluation import (
+    baselines,
+    evaluate,
+    evaluate_all,
+    ndcg_at,
+    paired_gain,
+    reciprocal_rank,
+    slices,
+)
+from pipelines.models.split import at_random, by_time, is_later
 from pipelines.models.training_set import Rankings
 
 
@@ -86,6 +95,7 @@ def test_an_evaluation_has_baselines_and_slices():
         ("no earlier events", 1, 1.0),
         ("1-2 earlier events", 2, 1.0),
         ("3 or more earlier events", 1, 1.0),
+        ("items of the fewest outcomes", 4, 1.0),
     ]
     assert found.gain.mean == pytest.approx(1 - found.baselines["outcome rate"][0])
     assert evaluate(rankings, rankings.labels, seed=3) == found
@@ -93,7 +103,28 @@ def test_an_evaluation_has_baselines_and_slices():
 
 def test_a_slice_without_decisions_has_no_figures():
     found = evaluate(some_rankings([1, 0]), np.array([1.0, 0.0]), seed=0)
-    assert [(s.decisions, s.gain is None) for s in found.slices] == [(1, False), (0, True), (0, True)]
+    assert [(s.decisions, s.gain is None) for s in found.slices[:3]] == [(1, False), (0, True), (0, True)]
+
+
+def test_rarely_chosen_items_are_those_of_the_tenth_with_the_fewest_outcomes():
+    rankings = some_rankings(*[[1, 0]] * 50)
+    known = np.random.default_rng(3).permutation(50)
+    rankings = dataclasses.replace(rankings, popularity=np.repeat(known, 2).astype(np.float32))
+    chosen = dict(slices(rankings))["items of the fewest outcomes"]
+    assert set(known[chosen]) == set(range(5))
+
+
+def test_several_seeds_have_a_mean_and_a_spread():
+    rankings = some_rankings([1, 0, 0], [0, 0, 1])
+    good, bad = rankings.labels, -rankings.labels
+    found = evaluate_all(rankings, [good, bad], seed=3)
+    one, other = (evaluate(rankings, scores, seed=3) for scores in (good, bad))
+    assert found.seeds == [one.ndcg, other.ndcg] == [1.0, pytest.approx(0.5)]
+    assert found.ndcg == pytest.approx(0.75)
+    assert found.mrr == pytest.approx((one.mrr + other.mrr) / 2)
+    assert found.gain.mean == pytest.approx((one.gain.mean + other.gain.mean) / 2)
+    assert found.spread == pytest.approx(math.sqrt(0.5**2 / 2))
+    assert one.spread == 0
 
 
 def test_random_orders_come_from_the_seed():
@@ -118,6 +149,17 @@ def test_train_validation_and_test_follow_each_other():
     assert [len(part) for part in split] == [60, 20, 20]
     assert split.train.decided_at.max() < split.validation.decided_at.min()
     assert split.validation.decided_at.max() < split.test.decided_at.min()
+
+
+def test_a_random_cut_is_seeded_and_parts_every_decision():
+    rankings = some_rankings(*[[1, 0]] * 100)
+    (past, test), (again, _), (other, _) = (at_random(rankings, 0.2, seed) for seed in (1, 1, 2))
+    assert (len(past), len(test)) == (80, 20)
+    assert sorted([*past.decided_at, *test.decided_at]) == list(range(100))
+    assert past.decided_at.max() > test.decided_at.min()
+    assert past.decided_at.tolist() == again.decided_at.tolist() != other.decided_at.tolist()
+    with pytest.raises(TrainingError, match="1 decisions with an outcome leave none for the test part"):
+        at_random(some_rankings([1, 0]), 0.2, 1)
 
 
 @pytest.mark.parametrize("at", [[5, 5, 5], [1], []])

@@ -33,6 +33,11 @@ def test_rounds_after_the_best_one_are_cut():
     assert trained.rounds == int(np.argmax(trained.curves["validation"])) + 1
 
 
+def test_without_early_stopping_all_rounds_are_kept():
+    trained = ranker.train(TRAIN, VALIDATION, NAMES, some_training(rounds=60, early_stopping=0))
+    assert trained.rounds == len(trained.curves["validation"]) == 60
+
+
 def test_labels_may_be_any_gain():
     halves = dataclasses.replace(TRAIN, labels=TRAIN.labels * np.float32(0.5))
     assert ranker.train(halves, VALIDATION, NAMES, some_training()).rounds >= 1

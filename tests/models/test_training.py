@@ -14,6 +14,8 @@ from pipelines.domain import load_domain
 from pipelines.errors import TrainingError
 from pipelines.features.definitions import compile_definitions
 from pipelines.models import ranker, training
+from pipelines.models.split import before_test, by_time
+from pipelines.models.training_set import rankings
 from tests.models.builders import some_training, training_rows
 
 SETTINGS = settings_module.load(environ={})
@@ -38,6 +40,27 @@ def test_later_decisions_judge_what_earlier_ones_taught(alone):
     assert len(alone.test) == 40
     assert alone.test.decided_at.min() == 160 * 60_000
     assert alone.evaluation.ndcg > alone.evaluation.baselines["random"][0] + 0.1
+
+
+def test_a_ranker_learns_from_all_before_the_test_part(rows, alone):
+    """Its rounds are what the validation part told; then that part is learnt from too."""
+    known = rankings(rows.toArrow(), DEFINITIONS).judged()
+    past, _ = before_test(known, QUICK.test_share)
+    split = by_time(known, QUICK.test_share, QUICK.validation_share)
+    served = training.as_served(split.validation, DEFINITIONS).examples()
+    stopped = ranker.train(split.train.examples(), served, DEFINITIONS.names, QUICK)
+    again = ranker.refit(past.examples(), DEFINITIONS.names, QUICK, stopped.rounds)
+    assert len(past) == 160 == len(split.train) + len(split.validation)
+    assert alone.trained.curves == stopped.curves
+    assert alone.trained.booster.save_raw("ubj") == again.booster.save_raw("ubj")
+    assert alone.trained.booster.save_raw("ubj") != stopped.booster.save_raw("ubj")
+
+
+def test_with_a_number_of_rounds_nothing_is_kept_back(rows):
+    fixed = dataclasses.replace(QUICK, early_stopping=0)
+    found = training.train_ranker(rows, DEFINITIONS, fixed).trained
+    assert found.rounds == QUICK.rounds
+    assert list(found.curves) == ["train"]
 
 
 def test_spark_trains_on_the_same_cuts(rows, alone):
