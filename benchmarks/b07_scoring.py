@@ -2,9 +2,9 @@
 `mlflow.pyfunc.spark_udf(env_manager="local")`.
 
 The peer runs twice: with the very model that we registered, and with the same booster logged by
-`mlflow.xgboost.log_model`, as one would without us. Each reads the layout that suits it from Delta (one list,
-or one column a feature). Scores are compared before any time is told; start-up and loading are not in the
-figures.
+`mlflow.xgboost.log_model`, as one would without us. Each reads the layout that suits it from Delta (all
+features packed into one column, or one column a feature). Scores are compared before any time is told;
+start-up and loading are not in the figures.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ import xgboost
 from deltalake import write_deltalake
 
 from benchmarks import harness
-from benchmarks.b07_case import LISTS, MODEL, PLAIN, WIDE
+from benchmarks.b07_case import MODEL, PACKED, PLAIN, WIDE
 from pipelines.models import package
+from pipelines.models.packed_features import packed
 from pipelines.models.registry import Registry, Training
 
 CONTENDERS = {
@@ -69,16 +70,15 @@ def register(booster: xgboost.Booster, uri: str, folder: Path) -> None:
 
 
 def tables(state: Path, rows: int, width: int) -> None:
-    """The same rows twice: one float column a feature, and one list of floats."""
+    """The same rows twice: one float column a feature, and all features packed into one column."""
     rng = np.random.default_rng(3)
     for part in np.array_split(np.arange(rows), FILES):
         values = rng.normal(size=(len(part), width)).astype(np.float32)
         values[rng.random(values.shape) < 0.05] = np.nan
         columns = {f"f{i}": pa.array(np.ascontiguousarray(values[:, i])) for i in range(width)}
         write_deltalake(str(state / WIDE), pa.table({"id": part, **columns}), mode="append")
-        starts = pa.array(np.arange(len(part) + 1, dtype=np.int32) * width)
-        lists = pa.ListArray.from_arrays(starts, pa.array(values.ravel()))
-        write_deltalake(str(state / LISTS), pa.table({"id": part, "features": lists}), mode="append")
+        rows_packed = pa.table({"id": part, "features": packed(values, np.arange(len(part) + 1))})
+        write_deltalake(str(state / PACKED), rows_packed, mode="append")
 
 
 def scores(folder: Path) -> np.ndarray[Any, Any]:

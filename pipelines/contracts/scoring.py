@@ -1,7 +1,7 @@
 """What a micro-batch of scoring carries: decisions and behaviour vectors in one frame, before and after the
 models."""
 
-from pipelines.contracts.types import DOUBLE, FLOAT, INT, LONG, TEXT, TIME, columns, many
+from pipelines.contracts.types import BYTES, DOUBLE, FLOAT, INT, LONG, TEXT, TIME, columns, many
 
 _DECISION = {
     "decision_id": TEXT,
@@ -18,8 +18,9 @@ _VECTOR = {
     "revision": LONG,
 }
 
-TO_SCORE = columns(**_DECISION, features=many(FLOAT), **_VECTOR)
-"""`features` of all items, one after the other, in the order of the definitions."""
+TO_SCORE = columns(**_DECISION, features=BYTES, **_VECTOR)
+"""`features`: float32 values of all items, one after the other, in the order of the definitions; see
+models/packed_features.py."""
 
 SCORED = columns(
     **_DECISION,

@@ -21,6 +21,7 @@ from pipelines.features.hashing import hash_texts
 from pipelines.features.history import ARRIVAL, DECISION_COLUMNS, EVENT_COLUMNS, in_arrival_order
 from pipelines.features.replay import Probes, Replay
 from pipelines.features.vectors import Vectors
+from pipelines.models.packed_features import packed
 
 ITEM_COLUMNS = (
     "item_id",
@@ -187,7 +188,6 @@ def _to_score(decisions: pa.Table, probes: Probes, definitions: Definitions) -> 
     ]
     kept = np.sort(order[~repeats])
     starts = np.append(0, np.cumsum(np.bincount(of_decision[kept], minlength=sizes.size)))
-    width = len(definitions.names)
     features = definitions.as_served(probes.features[kept])
     return pa.table(
         {
@@ -196,7 +196,7 @@ def _to_score(decisions: pa.Table, probes: Probes, definitions: Definitions) -> 
             "decided_at": probed["event_time"],
             "items": _in_lists(starts, listed.take(pa.array(kept))),
             "positions": _in_lists(starts, pa.array(positions[kept].astype(np.int32))),
-            "features": _in_lists(starts * width, pa.array(np.ascontiguousarray(features).ravel())),
+            "features": packed(features, starts),
         }
     )
 

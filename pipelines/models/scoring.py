@@ -21,6 +21,7 @@ from pipelines.errors import ModelError
 from pipelines.models import package
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.package import Ranker
+from pipelines.models.packed_features import cell_sizes, unpacked
 
 TOP_FEATURES = 3
 
@@ -81,8 +82,8 @@ def _scorer(
 
 
 def with_scores(rows: DataFrame, ranker: Champion) -> DataFrame:
-    """`rows` with a column `score` in place of `features`, the list of one row's features: for backfills and
-    comparisons."""
+    """`rows` with a column `score` in place of `features`, one row's features as a list or packed into bytes:
+    for backfills and comparisons."""
     kept = [name for name in rows.columns if name != "features"]
     schema = rows.select(*kept, F.lit(0.0).cast("float").alias("score")).schema
 
@@ -94,19 +95,19 @@ def with_scores(rows: DataFrame, ranker: Champion) -> DataFrame:
     return rows.mapInArrow(run, schema)
 
 
-def score_column(features: pa.ListArray, ranker: Ranker) -> NDArray[np.float32]:
-    """Scores of a column of feature lists, without a copy: each list holds the features of one row or of
-    several.
+def score_column(features: pa.Array, ranker: Ranker) -> NDArray[np.float32]:
+    """Scores of a column of features, without a copy: each cell holds the features of one row or of several,
+    as a list or packed into bytes.
 
-    Raises ModelError when a list is no multiple of the ranker's width or holds a null.
+    Raises ModelError when a cell is no multiple of the ranker's width or holds a null.
     """
-    flat = features.flatten()
-    if flat.null_count or len(flat) % len(ranker.names):
+    values, width = unpacked(features), len(ranker.names)
+    if values is None or (cell_sizes(features) % width).any():
         raise ModelError(
-            f"{len(flat)} feature values ({flat.null_count} null) do not make rows of {len(ranker.names)}: "
-            "give every feature of every row, NaN where it is unknown"
+            f"the features of {len(features)} cells do not make rows of {width}, or hold a null: give every "
+            "feature of every row, NaN where it is unknown"
         )
-    return ranker.score(flat.to_numpy(zero_copy_only=True).reshape(-1, len(ranker.names)))
+    return ranker.score(values.reshape(-1, width))
 
 
 def _decisions_scored(rows: pa.RecordBatch, ranker: Ranker) -> dict[str, pa.Array]:

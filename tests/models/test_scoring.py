@@ -13,6 +13,7 @@ from pipelines.errors import ModelError
 from pipelines.models import package, ranker, scoring
 from pipelines.models.batches import _shaped
 from pipelines.models.outliers import OutlierModel
+from pipelines.models.packed_features import packed
 from pipelines.models.scoring import Champion
 from tests.models.builders import NAMES, some_examples, some_training
 
@@ -44,7 +45,7 @@ def decisions(spark, sizes, features):
             "decided_at": pa.array([AT] * len(sizes)),
             "items": [[f"i{row}" for row in rows] for rows in lists],
             "positions": pa.array([range(1, len(rows) + 1) for rows in lists], pa.list_(pa.int32())),
-            "features": pa.array([features[rows].ravel() for rows in lists], pa.list_(pa.float32())),
+            "features": packed(features[: starts[-1]], starts),
         }
     )
     return _shaped(spark.createDataFrame(table))
@@ -118,19 +119,40 @@ def test_rows_of_features_get_a_score_column(spark, champions):
 
 def test_a_slice_of_a_column_is_scored_as_itself(champions):
     model = package.load_ranker(champions[0].folder())
-    column = pa.array(list(EXAMPLES.features[:50]))
-    np.testing.assert_array_equal(
-        scoring.score_column(column.slice(7, 20), model), model.score(EXAMPLES.features[7:27])
-    )
+    expected = model.score(EXAMPLES.features[7:27])
+    for column in (pa.array(list(EXAMPLES.features[:50])), packed(EXAMPLES.features[:50], np.arange(51))):
+        np.testing.assert_array_equal(scoring.score_column(column.slice(7, 20), model), expected)
+
+
+def test_a_null_cell_has_no_rows(champions):
+    model = package.load_ranker(champions[0].folder())
+    cells = packed(EXAMPLES.features[:6], np.array([0, 2, 4, 6])).to_pylist()
+    column = pa.array([cells[0], None, cells[2]], pa.binary())
+    expected = model.score(EXAMPLES.features[[0, 1, 4, 5]])
+    np.testing.assert_array_equal(scoring.score_column(column, model), expected)
+    assert scoring.score_column(pa.array([None], pa.binary()), model).size == 0
+
+
+def test_more_features_than_a_column_holds_are_an_error():
+    one = np.zeros((1, 1 << 20), np.float32)
+    with pytest.raises(OverflowError, match="pack fewer rows at a time"):
+        packed(one, np.array([0, 1 << 10]))
 
 
 @pytest.mark.parametrize(
-    "lists", [[[1.0] * 5], [[1.0, None, 1.0, 1.0, 1.0, 1.0]]], ids=["a feature too few", "a null"]
+    "cells",
+    [
+        pa.array([[1.0] * 5, [1.0] * 7], pa.list_(pa.float32())),
+        pa.array([[1.0, None, 1.0, 1.0, 1.0, 1.0]], pa.list_(pa.float32())),
+        pa.array([b"\0" * 20, b"\0" * 28]),
+        pa.array([b"\0" * 25]),
+    ],
+    ids=["a feature too few, one too many", "a null", "the same in bytes", "a byte too many"],
 )
-def test_features_that_make_no_rows_are_refused(champions, lists):
+def test_features_that_make_no_rows_are_refused(champions, cells):
     model = package.load_ranker(champions[0].folder())
     with pytest.raises(ModelError, match="do not make rows of 6"):
-        scoring.score_column(pa.array(lists, pa.list_(pa.float32())), model)
+        scoring.score_column(cells, model)
 
 
 def test_items_and_features_must_fit(spark, champions):

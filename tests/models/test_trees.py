@@ -45,6 +45,49 @@ def test_values_on_a_threshold_go_where_the_booster_sends_them():
     )
 
 
+@pytest.mark.parametrize("depth", range(1, 9))
+def test_many_rows_at_once_get_the_sums_of_each_alone(depth):
+    forest = trees.from_booster(boosted("rank:ndcg", depth, rounds=5))
+    features = some_examples().features[:300]
+    thresholds = np.abs(forest.nodes["threshold"][np.isfinite(forest.nodes["threshold"])])
+    strange = np.concatenate([thresholds, -thresholds, [np.nan, np.inf, -np.inf, 0.0, -0.0]])
+    rng = np.random.default_rng(depth)
+    is_strange = rng.random(features.shape) < 0.5
+    features = np.where(is_strange, rng.choice(strange, features.shape), features).astype(np.float32)
+    assert forest.in_bins is not None
+    alone = np.concatenate([forest.sums(row[None]) for row in features])
+    np.testing.assert_array_equal(forest.sums(features), alone)
+
+
+def one_split_each(thresholds):
+    """A forest of stumps on one feature."""
+    for threshold in thresholds:
+        yield trees.Tree(
+            left=np.array([1, -1, -1]),
+            right=np.array([2, -1, -1]),
+            feature=np.zeros(3, int),
+            threshold=np.array([threshold, 0, 0], np.float32),
+            missing_left=np.array([True, False, False]),
+            values=np.array([0, 1, 10], np.float32),
+        )
+
+
+@pytest.mark.parametrize(("cuts", "has_bins"), [(1, True), (255, True), (256, False)])
+def test_a_byte_counts_the_thresholds_or_rows_are_walked_one_by_one(cuts, has_bins):
+    forest = trees.plant(one_split_each(range(cuts)), 1, np.float32(0.5))
+    assert (forest.in_bins is not None) == has_bins
+    features = np.array([np.nan, -1, 0, 0.5, cuts - 1, cuts], np.float32)
+    reached = np.array([0, 0, 1, 1, cuts, cuts])
+    sums = forest.sums(np.resize(features, (60, 1)))[:6]
+    np.testing.assert_array_equal(sums, 0.5 + reached * 10 + (cuts - reached))
+
+
+def test_trees_too_deep_for_a_byte_are_walked():
+    forest = trees.from_booster(boosted("rank:ndcg", 9, rounds=5))
+    assert forest.depths.max() == 9
+    assert forest.in_bins is None
+
+
 @pytest.mark.parametrize("size", [1, 7, 64, 65, 1000])
 def test_a_sum_does_not_depend_on_its_neighbours(size):
     features = some_examples().features[:1000]
