@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.errors import PrerequisiteError, StackError
@@ -141,8 +142,16 @@ def _check_data(settings: Settings) -> None:
         )
 
 
+def new_cluster_id(draw: Callable[[], bytes]) -> str:
+    """A cluster's id as Kafka writes one, from `draw`n 16 bytes. None begins with a dash: Kafka's tools would
+    take it for an option."""
+    while (drawn := base64.urlsafe_b64encode(draw()).decode().rstrip("=")).startswith("-"):
+        pass
+    return drawn
+
+
 def _format(settings: Settings, run: list[str]) -> None:
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster_id = new_cluster_id(lambda: uuid.uuid4().bytes)
     log = processes.log_file(settings, "kafka_format")
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [run[0], "-Xmx128m", "-XX:TieredStopAtLevel=1", *run[1:], "kafka.tools.StorageTool", "format"]

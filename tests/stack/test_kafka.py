@@ -26,6 +26,11 @@ LONG_AGO = 978_307_200_000  # 1 January 2001, in ms
 FAR_AWAY = 4_102_444_800_000  # 1 January 2100
 
 
+def test_no_cluster_id_looks_like_an_option():
+    drawn = iter([b"\xf8" + bytes(15), b"\xfb" + bytes(15), b"\xfc" + bytes(15)])
+    assert kafka.new_cluster_id(lambda: next(drawn)) == "_" + "A" * 21
+
+
 def send(broker: Broker, topic: str, value: bytes, timestamp: int = 0) -> None:
     """Send one message; any refusal is raised."""
     errors: list[object] = []
