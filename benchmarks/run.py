@@ -10,6 +10,7 @@ from benchmarks.harness import ROOT
 KNOWN = {
     "B1": "benchmarks.b01_landing",
     "B2": "benchmarks.b02_freshness",
+    "B3": "benchmarks.b03_features",
     "B7": "benchmarks.b07_scoring",
     "B10": "benchmarks.b10_training",
 }

@@ -20,7 +20,7 @@ from pipelines.features.kernel import read
 from pipelines.features.program import Ints, States
 from pipelines.features.replay import Probes, fold, happenings
 from pipelines.features.rows import grown
-from pipelines.features.state import UNUSED, empty
+from pipelines.features.state import UNUSED, Layouts, empty
 from pipelines.features.words import query_terms
 
 EVERYTHING, ITEM, VALUE, USER = b"e", b"i", b"v", b"u"
@@ -182,6 +182,17 @@ class Carrier:
         text, size = np.hstack([head, words[rows]]).tobytes(), 8 * (1 + words.shape[1])
         keys = _Rows(part.scope, rows, part.hashes[rows]).named()
         return {key: text[i * size : (i + 1) * size] for i, key in enumerate(keys)}
+
+
+def record_bytes(layouts: Layouts) -> dict[str, int]:
+    """Bytes of a stored record, by what it is of; what keeps nothing is left out."""
+    kinds = {
+        "everything": layouts.everything,
+        "item": layouts.item,
+        "value": layouts.value,
+        "user": layouts.user,
+    }
+    return {whose: 8 + layout.itemsize for whose, layout in kinds.items() if layout.names != UNUSED}
 
 
 def _spans(starts: Ints, ends: Ints) -> Ints:

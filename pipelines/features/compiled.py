@@ -23,6 +23,7 @@ SOURCES = (
     "kinds/preferences",
     "kinds/rings",
     "kinds/session",
+    "lent",
     "lookups",
     "program",
     "records",
@@ -46,12 +47,14 @@ CACHE = str(ROOM / "__pycache__" / f"kernels-{_stamp()}")
 def compiled(function: Kernel) -> Kernel:
     """`function` as machine code, compiled at its first call and kept on disk for the next process.
 
-    It releases the GIL, and divides as numpy does: by zero gives an infinity or NaN, not an error.
+    It releases the GIL, and divides as numpy does: by zero gives an infinity or NaN, not an error. It is
+    inlined where another kernel calls it: a call would copy the descriptors of a dozen arrays.
     """
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = CACHE
     try:
-        return cast(Kernel, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+        options: Any = {"cache": True, "nogil": True, "error_model": "numpy", "forceinline": True}
+        return cast(Kernel, numba.njit(**options)(function))
     finally:
         config.CACHE_DIR = before

@@ -15,13 +15,14 @@ import numpy.typing as npt
 
 from pipelines.features import program as p
 from pipelines.features.compiled import compiled
-from pipelines.features.formulas import Asked, by_record
+from pipelines.features.formulas import Asked, by_record, room_for
 from pipelines.features.kinds.amounts import OF_ITEMS, OF_USERS, in_thousandths, remember
 from pipelines.features.kinds.context import given, in_list
 from pipelines.features.kinds.counters import count
 from pipelines.features.kinds.preferences import add_up, learn, tastes
 from pipelines.features.kinds.rings import relatives, similarities
 from pipelines.features.kinds.session import in_session, join_session, session_at, session_so_far
+from pipelines.features.lent import lent_catalog, lent_program, lent_states
 from pipelines.features.lookups import MISSING, Lookups, values_of, version_at
 from pipelines.features.program import Ints, Program, States
 from pipelines.features.records import is_repeat, push, take_slot
@@ -70,6 +71,7 @@ def advance(
     `tally[APPLIED]` grows by those that were folded, `tally[REPEATED]` by those left out because their user's
     latest events hold their id, `tally[TOO_LATE]` by those folded that some window had already moved past.
     """
+    program, states, catalog = lent_program(program), lent_states(states), lent_catalog(catalog)
     users = states.users
     for i in range(first, last):
         user, key, code, time = batch.users[i], batch.user_keys[i], batch.codes[i], batch.times[i]
@@ -238,13 +240,14 @@ def read(
     `items` are rows of item records; `positions` are the places in the list, or their stand-in while ranking;
     `query` are the hashes of the query's terms, see `words.query_terms`.
     """
+    program, states, catalog = lent_program(program), lent_states(states), lent_catalog(catalog)
     features = np.empty((items.size, program.features.shape[0]), np.float64)
     found = np.empty(features.shape, np.float32)
-    n = np.empty(p.MAX_STEPS, np.float64)
     versions, users = np.empty(items.size, np.int64), states.users
     asked = Asked(user, session_at(users, user, as_of, program.gap), as_query(query), as_of)
     for j in range(items.size):
         versions[j] = version_at(catalog, items[j], as_of)
+    room = room_for(program, catalog, versions)
     for f in range(program.features.shape[0]):
         op, arg = program.features[f, p.FEATURE_OP], program.features[f, p.FEATURE_ARG]
         if op == p.TASTE:
@@ -266,7 +269,7 @@ def read(
         elif op == p.TO_LATEST or op == p.COVISITED:
             beside_latest(program, states, catalog, spaces, user, items, as_of, f, features)
         else:
-            by_record(program, states, catalog, asked, items, versions, f, n, features)
+            by_record(program, states, catalog, asked, items, versions, f, room, features)
     for j in range(items.size):
         for f in range(features.shape[1]):
             found[j, f] = features[j, f]

@@ -14,9 +14,11 @@ from pipelines.features.program import RECENT_IDS, USER_RECENT, USER_RECENT_NEXT
 @compiled
 def is_repeat(users: Ints, row: int, event_id: int) -> bool:
     """Whether this user's latest events hold the id; remembers it when they do not."""
+    found = False
     for i in range(USER_RECENT, USER_RECENT + RECENT_IDS):
-        if users[row, i] == event_id:
-            return True
+        found |= users[row, i] == event_id  # without a way out, the processor compares several at once
+    if found:
+        return True
     users[row, USER_RECENT + users[row, USER_RECENT_NEXT]] = event_id
     users[row, USER_RECENT_NEXT] = (users[row, USER_RECENT_NEXT] + 1) % RECENT_IDS
     return False
@@ -56,9 +58,11 @@ def add_in_bucket(records: Ints, row: int, head: int, buckets: int, bucket: int,
 def count_in_buckets(records: Ints, row: int, head: int, buckets: int, bucket: int, window: int) -> int:
     """Sum of the counts of `bucket` and the `window - 1` buckets before it."""
     newest = records[row, head]
-    total = 0
-    for b in range(max(bucket - window, newest - buckets) + 1, min(bucket, newest) + 1):
-        total += records[row, head + 1 + b % buckets]
+    first, last = max(bucket - window, newest - buckets) + 1, min(bucket, newest)
+    total, place = 0, first % buckets
+    for _ in range(first, last + 1):
+        total += records[row, head + 1 + place]
+        place = place + 1 if place + 1 < buckets else 0
     return total
 
 

@@ -13,9 +13,20 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.contracts.table import Table
+from pipelines.contracts.types import arrow_schema
 from pipelines.io import delta
 from pipelines.io.checkpoints import is_local, local_path
 from pipelines.settings import Settings
+
+
+def local_part(settings: Settings, table: Table, part: tuple[str, str], columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows of one value of a partition column, (column, value), without Spark; no rows where
+    the lake is not local or has no such table."""
+    where, (column, value) = delta.path(settings, table), part
+    if not is_local(where) or not deltalake.DeltaTable.is_deltatable(str(local_path(where))):
+        return arrow_schema(table.schema).empty_table().select(columns)
+    rows = deltalake.DeltaTable(str(local_path(where))).to_pyarrow_dataset()
+    return rows.to_table(columns=list(columns), filter=ds.field(column) == value)
 
 
 def read_part(

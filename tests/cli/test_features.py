@@ -1,0 +1,74 @@
+"""`lakepulse features describe`: what it says of a domain, with and without rows."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from pipelines import cli
+from pipelines import settings as settings_module
+from pipelines.contracts.gold import TRAINING_ROWS
+from pipelines.domain import load_domain
+from pipelines.features.definitions import compile_definitions
+from pipelines.io import delta
+
+LAKE = settings_module.load(environ={})
+DEFINITIONS = compile_definitions(load_domain("shop", LAKE))
+
+
+def describe(capsys, *words):
+    assert cli.main(["features", "describe", *words]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.fixture(autouse=True)
+def _empty_lake(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAKEPULSE__PATHS__STATE", str(tmp_path / "state"))
+
+
+def fill(hashes):
+    """Training rows of the lake, one per hash; the first feature is missing in every second one."""
+    settings = settings_module.load()
+    features = np.zeros((len(hashes), len(DEFINITIONS.names)), np.float32)
+    features[::2, 0] = np.nan
+    rows = {"domain": ["shop"] * len(hashes), "features": list(features), "definitions_hash": hashes}
+    table = pa.table(rows)
+    where = delta.path(settings, TRAINING_ROWS)
+    write_deltalake(str(where).removeprefix("file://"), table, partition_by=["domain"])
+
+
+def test_it_names_features_bytes_and_versions(capsys):
+    found = json.loads(describe(capsys, "--domain", "shop", "--json"))
+    assert [feature["name"] for feature in found["features"]] == DEFINITIONS.names
+    assert found["definitions_hash"] == DEFINITIONS.hash
+    assert found["layouts_hash"] == DEFINITIONS.layouts.hash
+    assert found["bytes"]["user"] == 8 + DEFINITIONS.layouts.user.itemsize
+    shown = {"name": "shown_1h", "kind": "count", "window": "1h", "by": "item", "missing": None}
+    assert shown in found["features"]
+    assert found["rows"] == 0
+
+
+def test_it_says_how_often_each_is_missing_in_the_lake(capsys):
+    fill([DEFINITIONS.hash, DEFINITIONS.hash, "another", DEFINITIONS.hash])
+    found = json.loads(describe(capsys, "--json"))
+    assert found["rows"] == 3
+    assert [feature["missing"] for feature in found["features"]][:2] == [pytest.approx(1 / 3, abs=1e-6), 0]
+    assert "missing in 3 shown items" in describe(capsys)
+
+
+def test_rows_of_other_definitions_are_not_counted(capsys):
+    fill(["another"])
+    assert describe(capsys).endswith("no rows of these definitions yet\n")
+
+
+def test_a_wrong_call_is_answered(capsys):
+    assert cli.main(["features", "describe", "--domain", "shp"]) == 1
+    assert "did you mean 'shop'" in capsys.readouterr().err
+
+
+def test_a_lake_without_rows_says_so(capsys):
+    text = describe(capsys)
+    assert "shown_1h" in text
+    assert text.endswith("no rows of these definitions yet\n")
