@@ -148,7 +148,7 @@ def test_batches_of_any_size_with_stored_records_are_the_replay(
 ):
     replay, probes = replayed
     chance = np.random.default_rng(seed)
-    largest = (400, 5_000)[seed - 1]
+    largest = (1_000, 20_000)[seed - 1]
     places = np.cumsum(chance.integers(1, largest, 2 * len(history) // largest + 10))
     store: dict[bytes, bytes] = {}
     carrier, on_time = Carrier(definitions, catalog_of()), 0
@@ -170,7 +170,7 @@ def test_batches_of_any_size_with_stored_records_are_the_replay(
 def test_a_request_reads_what_the_training_learns_from(history, silver, definitions, catalog_of, replayed):
     _, probes = replayed
     decisions = silver[DECISIONS.name]
-    chosen = np.sort(np.random.default_rng(3).permutation(probes.decision_rows.size)[:400])
+    chosen = np.sort(np.random.default_rng(3).permutation(probes.decision_rows.size)[:250])
     rows = probes.decision_rows[chosen]
     made = history.as_of[np.argsort(history.decision_rows)[-decisions.num_rows :]][rows]
     at = np.flatnonzero(history.decision_rows >= 0)[

@@ -77,14 +77,15 @@ def _rows(args: argparse.Namespace, domain: Domain, definitions: Definitions, se
     columns = ("features", "definitions_hash")
     if not args.file:
         return local_part(settings, TRAINING_ROWS, ("domain", domain.name), columns)
-    from pipelines.cli._file_rows import rows_of_file
+    from pipelines.cli._file_rows import past_of, silver_of
     from pipelines.io.replay import source_values
     from pipelines.session import spark_session
 
-    values = source_values(args.file, sys.stdin.buffer)
+    silver = silver_of(source_values(args.file, sys.stdin.buffer), domain, settings)
     spark = spark_session(settings, "features")
     try:
-        return rows_of_file(spark, values, domain, definitions, settings).select(*columns).toArrow()
+        rows = past_of(spark, silver, domain, definitions, settings).rows(domain, definitions)
+        return rows.select(columns)
     finally:
         spark.stop()
 

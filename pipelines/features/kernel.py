@@ -235,7 +235,8 @@ def read(
     query: Ints,
     as_of: int,
 ) -> npt.NDArray[np.float32]:
-    """Features of candidates for a user at `as_of` (ms) as float32[len(items), features]; NaN where unknown.
+    """Features of candidates for a user at `as_of` (ms) as float32[len(items), features]; NaN where unknown
+    or not finite.
 
     `items` are rows of item records; `positions` are the places in the list, or their stand-in while ranking;
     `query` are the hashes of the query's terms, see `words.query_terms`.
@@ -272,5 +273,6 @@ def read(
             by_record(program, states, catalog, asked, items, versions, f, room, features)
     for j in range(items.size):
         for f in range(features.shape[1]):
-            found[j, f] = features[j, f]
+            value = np.float32(features[j, f])
+            found[j, f] = value if np.isfinite(value) else np.nan  # a learner takes no infinity
     return found

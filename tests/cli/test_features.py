@@ -1,6 +1,8 @@
 """`lakepulse features describe`: what it says of a domain, with and without rows."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,8 @@ from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.domain import load_domain
 from pipelines.features.definitions import compile_definitions
 from pipelines.io import delta
+from pipelines.simulate.config import ShopConfig
+from pipelines.simulate.shop import records
 
 LAKE = settings_module.load(environ={})
 DEFINITIONS = compile_definitions(load_domain("shop", LAKE))
@@ -56,6 +60,21 @@ def test_it_says_how_often_each_is_missing_in_the_lake(capsys):
     assert found["rows"] == 3
     assert [feature["missing"] for feature in found["features"]][:2] == [pytest.approx(1 / 3, abs=1e-6), 0]
     assert "missing in 3 shown items" in describe(capsys)
+
+
+def test_it_counts_in_a_file(tmp_path):
+    file = tmp_path / "events.jsonl"
+    lines = [line for chunk in records(ShopConfig(malformed_share=0.0), 3_000) for line in chunk.lines]
+    file.write_bytes(b"\n".join(lines))
+    code = "from pipelines.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "features", "describe", "--file", str(file), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=LAKE.root, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    missing = {feature["name"]: feature["missing"] for feature in found["features"]}
+    assert found["rows"] > 1_000
+    assert missing["shown_1h"] == 0
+    assert 0 < missing["since_click"] < 1
 
 
 def test_rows_of_other_definitions_are_not_counted(capsys):

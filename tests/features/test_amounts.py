@@ -62,6 +62,7 @@ def test_amounts_are_kept_in_thousandths_and_cut_off():
     assert [in_thousandths(x) for x in (0.0, 1.2344, -1.2346, 0.0005)] == [0, 1234, -1235, 0]
     assert in_thousandths(math.nan) == 0
     assert in_thousandths(math.inf) == -in_thousandths(-1e300) == LARGEST * 1000
+    assert 9_000_000 * in_thousandths(LARGEST) < 2**63, "so many of the largest fit"
 
 
 def test_distinct_counts_tell_users_items_and_values_apart():

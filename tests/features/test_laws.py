@@ -101,6 +101,7 @@ def test_batches_do_not_matter(made, cuts):
     assert records(parts) == records(whole)
     assert not any(piece.is_late.any() for piece in pieces)
     assert features_by_decision(pieces) == features_by_decision(probes)
+    assert not np.isinf(probes[0].features).any()
 
 
 def features_by_decision(pieces: list[Probes]) -> dict[int, bytes]:
@@ -220,3 +221,19 @@ def test_times_far_from_now_are_times_like_others(time):
     replay = a_replay(DEFINITIONS, ITEMS)
     probes = replay.advance(a_history(rows, DEFINITIONS))
     assert probes.features[0, DEFINITIONS.names.index("clicks_all")] == 1
+    assert not np.isinf(probes.features).any()
+
+
+def test_what_happens_without_what_it_is_counted_per_gives_no_infinity():
+    features = (
+        "  - {name: raw, kind: rate, of: purchase, per: click, by: item, smooth: 0}\n"
+        "  - {name: shown, kind: rate, of: purchase, by: item}\n"
+        "  - {name: trend, kind: trend, of: purchase, by: item, window: 1h, against: 1d, smooth: 0}\n"
+        "  - {name: price, kind: relative, of: purchase, attribute: price}\n"
+    )
+    items = [an_item("i0", price=0.0), an_item("i1", price=8.5), an_item("i2", price=1e300)]
+    rows = [an_event(item_id=f"i{n}", event_type="purchase", event_time=NOW - DAY // 2) for n in (0, 1)]
+    replay = a_replay(definitions_of(features), items)
+    bought = [*rows[:1], a_decision(items=["i0", "i1", "i2"])]
+    probes = replay.advance(a_history(bought, replay.definitions))
+    assert np.isnan(probes.features).all()
