@@ -2,6 +2,7 @@
 outliers."""
 
 import json
+import re
 from collections import Counter
 
 from pipelines.contracts import TABLES
@@ -86,6 +87,12 @@ def test_every_decision_is_scored_and_every_row_names_its_model(walked):
         "HAVING min(rank) <> 1 OR max(rank) <> count(*) OR count(DISTINCT rank) <> count(*)",
     )
     assert ranks.empty
+
+
+def test_the_summary_counts_quarantined_rows_by_reason_and_not_by_row(walked):
+    found = lake.query(walked.settings, summary.REASONS)["reason"]
+    assert sum(reason.startswith("duplicate of ") for reason in found) <= 2
+    assert [reason for reason in found if re.search(r"\d", reason.replace("UTF-8", ""))] == []
 
 
 def test_every_behaviour_vector_is_judged_with_its_reasons(walked):
