@@ -26,7 +26,8 @@ from benchmarks import harness
 from benchmarks.b07_case import MODEL, PACKED, PLAIN, WIDE
 from pipelines.models import package
 from pipelines.models.packed_features import packed
-from pipelines.models.registry import Registry, Training
+from pipelines.models.registered import Training
+from pipelines.models.registry import Registry
 
 CONTENDERS = {
     "ours: mapInArrow": "ours",

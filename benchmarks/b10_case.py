@@ -74,7 +74,9 @@ def rows(decisions: int, definitions_hash: str) -> pa.Table:
         "popularity": np.nan_to_num(features[:, 1]),
         "outcome_rate": np.nan_to_num(features[:, 2]),
         "earlier_events": (decision % 5).astype(np.int32),
+        "propensity": pa.nulls(len(decision), pa.float32()),
         "definitions_hash": pa.repeat(definitions_hash, n),
+        "vectors_version": pa.nulls(n, pa.string()),
     }
     return pa.table(columns)
 

@@ -19,7 +19,8 @@ from pipelines.settings import Settings
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
     """Replace the domain's rows by those of all published decisions."""
     domain, definitions = args.domain, compile_definitions(args.domain)
-    wanted = {silver.EVENTS: EVENT_COLUMNS, silver.DECISIONS: DECISION_COLUMNS, silver.ITEMS: ITEM_COLUMNS}
+    shown = (*DECISION_COLUMNS, "propensity")
+    wanted = {silver.EVENTS: EVENT_COLUMNS, silver.DECISIONS: shown, silver.ITEMS: ITEM_COLUMNS}
     events, decisions, items = (
         delta.read(spark, settings, table).select(*columns).toArrow() for table, columns in wanted.items()
     )

@@ -2,35 +2,36 @@
 
 import argparse
 import datetime
+import time
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS, TRAINING_ROWS
-from pipelines.contracts.ops import GATE_RECORDS
 from pipelines.features.definitions import compile_definitions
-from pipelines.io import delta
+from pipelines.io import delta, verdicts
 from pipelines.launch import batch_job
-from pipelines.models.contest import REFUSED, contest_outliers, contest_rankers, name_a_model, subject
+from pipelines.models import contest
 from pipelines.models.registry import Registry
 from pipelines.settings import Settings
 
 
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
-    """Write the verdict to ops.gate_records and to the version's tags."""
-    registry, (domain, kind) = Registry(settings.tracking_uri), subject(args.model, settings)
+    """Write the verdict to ops.gate_records, to the version's tags and as a page to its run."""
+    registry, (domain, kind) = Registry(settings.tracking_uri), contest.subject(args.model, settings)
     if kind == "ranker":
         rows = delta.read(spark, settings, TRAINING_ROWS).where(F.col("domain") == domain.name).toArrow()
-        contest = contest_rankers(registry, domain, compile_definitions(domain), rows, settings)
+        known = compile_definitions(domain)
+        met = contest.contest_rankers(registry, domain, known, rows, settings, time.perf_counter_ns)
     else:
         windows = delta.latest(spark, settings, BEHAVIOUR_VECTORS).toArrow()
-        contest = contest_outliers(registry, domain, windows, settings)
-    record = contest.record(datetime.datetime.now(datetime.UTC))
-    delta.append(spark.createDataFrame([record], GATE_RECORDS.schema), GATE_RECORDS, settings)
-    registry.tag(contest.challenger.name, contest.challenger.version, contest.tags())
-    print(contest)
-    return 0 if contest.verdict.accepted else REFUSED
+        met = contest.contest_outliers(registry, domain, windows, settings)
+    now = datetime.datetime.now(datetime.UTC)
+    verdicts.keep(met.record(now), settings, lambda: spark)
+    contest.leave(registry, met, now)
+    print(met)
+    return 0 if met.verdict.accepted else contest.REFUSED
 
 
 if __name__ == "__main__":
-    raise SystemExit(batch_job("gate", __doc__, run, name_a_model))
+    raise SystemExit(batch_job("gate", __doc__, run, contest.name_a_model))

@@ -1,14 +1,14 @@
 """Make a model's version its champion if the gate has accepted it; exit code 99 when it has not."""
 
 import argparse
+import datetime
+import getpass
 
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
-from pipelines.contracts.ops import GATE_RECORDS
-from pipelines.io import delta
+from pipelines.io import verdicts
 from pipelines.launch import batch_job
-from pipelines.models.contest import name_a_model, promotion, subject
+from pipelines.models.contest import FORCED, decision_of, name_a_model, promotion, subject
 from pipelines.models.registry import Registry
 from pipelines.settings import Settings
 
@@ -18,9 +18,12 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
     registry, (domain, kind) = Registry(settings.tracking_uri), subject(args.model, settings)
     name = f"{domain.name}-{kind}"
     version = registry.version(name, args.version) if args.version else registry.latest(name)
-    is_about = (F.col("model_name") == name) & (F.col("challenger") == version.version)
-    verdict = delta.read(spark, settings, GATE_RECORDS).where(is_about).orderBy(F.desc("decided_at")).first()
-    code, told = promotion(registry, version, verdict.asDict() if verdict else None, args.force)
+    judged, before = verdicts.newest(settings, name, version.version), registry.current(name)
+    code, told = promotion(registry, version, judged, args.force)
+    if args.force:
+        who, now = getpass.getuser(), datetime.datetime.now(datetime.UTC)
+        record = decision_of(who, "the job promote --force", FORCED, version, before, now)
+        verdicts.keep(record, settings, lambda: spark)
     print(told)
     return code
 

@@ -11,9 +11,10 @@ from pipelines.clock import now_ms
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS
 from pipelines.io import delta
 from pipelines.launch import batch_job
+from pipelines.models.outlier_training import pack_outliers, train_outliers
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
-from pipelines.models.training import Origin, pack_outliers, train_outliers
+from pipelines.models.training import Origin
 from pipelines.settings import Settings
 
 

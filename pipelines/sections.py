@@ -162,6 +162,14 @@ class Gate:
 
     metric: str
     min_gain: float
+    max_loss: float
+    max_slice_loss: float
+    max_calibration_error: float
+    max_latency_us: float
+    max_psi: float
+    max_shifted: float
+    min_propensity: float
+    max_off_policy_loss: float
     max_outlier_share: float
 
 

@@ -155,6 +155,7 @@ TRAINING_ROWS = Table(
         popularity=FLOAT,  # of the item before: outcomes so far; what a ranker must beat
         outcome_rate=FLOAT,  # of the item before: outcomes per list so far, smoothed; what a ranker must beat
         earlier_events=INT,  # of the user, for slices
+        propensity=FLOAT,  # chance with which the shop put the item at its place; null where it did not say
         definitions_hash=TEXT,
         vectors_version=TEXT,  # of gold.vectors; null where the features need none
     ),
@@ -162,7 +163,7 @@ TRAINING_ROWS = Table(
     partition_by=("domain",),
     event_time="decided_at",
     required=("user_id", "position", "decided_at", "label", "features", "definitions_hash"),
-    ranges=(("position", 1, None), ("label", 0, None), ("earlier_events", 0, None)),
+    ranges=(("position", 1, None), ("label", 0, None), ("earlier_events", 0, None), ("propensity", 0, 1)),
 )
 
 VECTORS = Table(

@@ -1,7 +1,15 @@
 """Ops: what LakePulse records about itself."""
 
 from pipelines.contracts.table import Table
-from pipelines.contracts.types import DOUBLE, FLAG, LONG, TEXT, TIME, by_name, columns
+from pipelines.contracts.types import DOUBLE, FLAG, LONG, TEXT, TIME, by_name, columns, many
+
+CHECK = columns(
+    name=TEXT,
+    verdict=TEXT,  # passed | failed | not judged
+    told=TEXT,
+    value=DOUBLE,
+    limit=DOUBLE,
+)
 
 GATE_RECORDS = Table(
     "ops.gate_records",
@@ -10,12 +18,16 @@ GATE_RECORDS = Table(
         model_name=TEXT,
         challenger=TEXT,
         champion=TEXT,
-        accepted=FLAG,
+        action=TEXT,  # gate | promotion by force | rollback
+        decided_by=TEXT,  # the job, or the person
+        accepted=FLAG,  # whether the challenger may be, or was, put in charge
         reason=TEXT,
         figures=by_name(DOUBLE),
+        checks=many(CHECK),  # of the gate; none where a person decided
     ),
     key=("model_name", "challenger", "decided_at"),
     event_time="decided_at",
+    required=("action", "decided_by", "accepted", "reason"),
 )
 
 STREAM_PROGRESS = Table(

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipelines.domain import Domain, load_domain
 from pipelines.errors import ModelError
 from pipelines.features.definitions import Definitions
-from pipelines.models import package
-from pipelines.models.gate import Verdict, judge_by_own_figures, judge_outliers, judge_ranker
-from pipelines.models.registry import STAGE, Registry, Version
+from pipelines.models import gate_report, package, soundness
+from pipelines.models.checks import Verdict, check, verdict
+from pipelines.models.gate import judge_by_own_figures, judge_outliers, judge_ranker, off_policy_check
+from pipelines.models.outlier_training import outlier_split
+from pipelines.models.registered import STAGE, Version
+from pipelines.models.registry import Registry
 from pipelines.models.split import by_time
-from pipelines.models.training import as_served, outlier_split
-from pipelines.models.training_set import rankings
+from pipelines.models.training import as_served
+from pipelines.models.training_set import Rankings, rankings
 from pipelines.models.vector_store import vectors_version
 from pipelines.settings import Settings
 
 KINDS = ("ranker", "outliers")
+FORCED, ROLLBACK = "promotion by force", "rollback"
 REFUSED = 99
 """Exit code of a job that refuses a challenger: an answer, not a failure."""
 
@@ -41,20 +47,51 @@ class Contest:
         verdict = "accepted" if self.verdict.accepted else "refused"
         return f"{self.challenger.name} {self.challenger.version} {verdict}: {self.verdict.reason}"
 
-    def record(self, decided_at: datetime.datetime) -> tuple[Any, ...]:
-        """The row of ops.gate_records, in the order of its columns."""
-        verdict = self.verdict
-        figures = {name: float(value) for name, value in verdict.figures.items()}
-        names = (self.challenger.name, self.challenger.version, self.champion)
-        return (decided_at, *names, verdict.accepted, verdict.reason, figures)
+    def record(self, decided_at: datetime.datetime) -> dict[str, Any]:
+        """The row of ops.gate_records."""
+        told = self.verdict
+        of_gate = {"action": "gate", "decided_by": "the gate"}
+        judged = {
+            "accepted": told.accepted,
+            "reason": told.reason,
+            "figures": {name: float(value) for name, value in told.figures.items()},
+            "checks": [asdict(one) for one in told.checks],
+        }
+        return _versions(self.challenger, self.champion, decided_at) | of_gate | judged
 
     def tags(self) -> Mapping[str, str]:
-        """What the version's tags say of the verdict."""
+        """What the version's tags say of the verdict, and of each check."""
         told = {
             "gate": "accepted" if self.verdict.accepted else "refused",
             "gate_reason": self.verdict.reason,
         }
+        told |= {f"gate.{one.name}": f"{one.verdict}: {one.told}" for one in self.verdict.checks}
         return told if self.verdict.accepted else told | {STAGE: "refused"}
+
+    def report(self, decided_at: datetime.datetime) -> str:
+        """The verdict as a page in Markdown."""
+        name = self.challenger.name
+        champion = f"{name} {self.champion}" if self.champion else None
+        return gate_report.page(f"{name} {self.challenger.version}", champion, self.verdict, decided_at)
+
+
+def leave(registry: Registry, contest: Contest, decided_at: datetime.datetime) -> None:
+    """Leave the verdict with the version, unless that is in charge already: its tags, and the page as an
+    artifact of its run."""
+    challenger = contest.challenger
+    if challenger.version != contest.champion:
+        registry.tag(challenger.name, challenger.version, contest.tags())
+        registry.leave(challenger, gate_report.NAME, contest.report(decided_at))
+
+
+def decision_of(
+    who: str, why: str, action: str, version: Version, champion: str | None, decided_at: datetime.datetime
+) -> dict[str, Any]:
+    """The row of ops.gate_records for what a person decided, whatever the gate says: `version` is put in
+    charge by force, or withdrawn by a rollback. `champion` is in charge otherwise."""
+    reason = {"action": action, "decided_by": who, "reason": f"{action} by {who}: {why}"}
+    nothing: dict[str, Any] = {"accepted": action == FORCED, "figures": {}, "checks": []}
+    return _versions(version, champion, decided_at) | reason | nothing
 
 
 def subject(model: str, settings: Settings) -> tuple[Domain, str]:
@@ -70,34 +107,64 @@ def subject(model: str, settings: Settings) -> tuple[Domain, str]:
 
 
 def contest_rankers(
-    registry: Registry, domain: Domain, definitions: Definitions, rows: pa.Table, settings: Settings
+    registry: Registry,
+    domain: Domain,
+    definitions: Definitions,
+    rows: pa.Table,
+    settings: Settings,
+    now_ns: Callable[[], int],
 ) -> Contest:
     """The newest ranker of the domain against its champion, on the newest part of the domain's
-    gold.training_rows."""
+    gold.training_rows. `now_ns` is a clock in nanoseconds, to measure the trees by."""
     challenger, champion = _sides(registry, f"{domain.name}-ranker")
     if champion == challenger.version:
         return _in_charge(challenger)
-    training = settings.training
-    split = by_time(rankings(rows, definitions).judged(), training.test_share, training.validation_share)
-    test = as_served(split.test, definitions)
     made_with = vectors_version(rows, definitions)
-    new = package.load_ranker(_fetched(registry, challenger, settings), definitions.hash)
-    if _version(new) != made_with:
-        raise ModelError(
-            f"{challenger.name} {challenger.version} carries the vectors {_version(new)}, gold.training_rows "
-            f"was made with {made_with}: train again"
-        )
+    new = package.load_ranker(_fetched(registry, challenger, settings))
+    belongs = [
+        soundness.definitions_check(new, definitions.hash),
+        soundness.vectors_check(new, made_with),
+    ]
+    if verdict(belongs).failed:  # it cannot score these rows: nothing more can be asked
+        return Contest(challenger, champion, verdict(belongs))
+    training = settings.training
+    known = rankings(rows, definitions)
+    split = by_time(known.judged(), training.test_share, training.validation_share)
+    test = as_served(split.test, definitions)
+    later = as_served(known.between(split.test.decided_at[0]), definitions)
+    better = _better(registry, challenger, champion, new, test, made_with, settings)
+    seed, limits = training.seed, settings.gate
+    scores = new.score(later.features)
+    sound = [
+        off_policy_check(later, scores, _foretold(new, scores), limits, seed),
+        soundness.calibration_check(new, later, limits, seed),
+        soundness.latency_check(new, test, limits, now_ns),
+        soundness.stability_check(new, as_served(split.train, definitions), test, limits),
+    ]
+    return Contest(challenger, champion, verdict([*better.checks, *belongs, *sound], better.figures))
+
+
+def _better(
+    registry: Registry,
+    challenger: Version,
+    champion: str | None,
+    new: package.Ranker,
+    test: Rankings,
+    made_with: str | None,
+    settings: Settings,
+) -> Verdict:
+    """Whether the challenger ranks better than the champion: on the same rows if the champion can score
+    them."""
+    seed, limits = settings.training.seed, settings.gate
     ours = new.score(test.features)
     if champion is None:
-        return Contest(challenger, None, judge_ranker(test, ours, None, settings.gate, training.seed))
+        return judge_ranker(test, ours, None, limits, seed)
     old = registry.version(challenger.name, champion)
-    same_features = old.tags.get("definitions_hash") == definitions.hash
+    same_features = old.tags.get("definitions_hash") == new.definitions_hash
     in_charge = package.load_ranker(_fetched(registry, old, settings)) if same_features else None
-    if in_charge is None or _version(in_charge) != made_with:
-        verdict = judge_by_own_figures(registry.figures(challenger), registry.figures(old), settings.gate)
-        return Contest(challenger, champion, verdict)
-    theirs = in_charge.score(test.features)
-    return Contest(challenger, champion, judge_ranker(test, ours, theirs, settings.gate, training.seed))
+    if in_charge is None or not soundness.vectors_check(in_charge, made_with).passed:
+        return judge_by_own_figures(registry.figures(challenger), registry.figures(old), limits)
+    return judge_ranker(test, ours, in_charge.score(test.features), limits, seed)
 
 
 def contest_outliers(registry: Registry, domain: Domain, windows: pa.Table, settings: Settings) -> Contest:
@@ -113,25 +180,22 @@ def contest_outliers(registry: Registry, domain: Domain, windows: pa.Table, sett
         old = registry.version(challenger.name, champion)
         theirs = package.load_outliers(_fetched(registry, old, settings))
         if theirs.names != ours.names:
-            verdict = Verdict(True, "the champion judges other figures of behaviour than are published now")
-            return Contest(challenger, champion, verdict)
+            told = "the champion judges other figures of behaviour than are published now"
+            return Contest(challenger, champion, verdict([check("behaviour", True, told)]))
     return Contest(challenger, champion, judge_outliers(newest, ours, theirs, settings.gate))
 
 
 def promotion(
-    registry: Registry, version: Version, verdict: Mapping[str, Any] | None, force: bool
+    registry: Registry, version: Version, judged: Mapping[str, Any] | None, force: bool
 ) -> tuple[int, str]:
-    """Give the version the alias `champion` if its newest verdict (a row of ops.gate_records) accepts it, or
-    by force.
+    """Give the version the alias `champion` if its newest row of ops.gate_records accepts it, or by force.
 
     Returns the exit code and what to tell.
     """
     named = f"{version.name} {version.version}"
-    if not force and (verdict is None or not verdict["accepted"]):
+    if not force and (judged is None or not judged["accepted"]):
         reason = (
-            verdict["reason"]
-            if verdict
-            else f"no gate has judged it: run the job gate --model {version.name}"
+            judged["reason"] if judged else f"no gate has judged it: run the job gate --model {version.name}"
         )
         return REFUSED, f"{named} is not promoted: {reason}"
     before = registry.promote(version.name, version.version)
@@ -148,8 +212,9 @@ def model_cache(settings: Settings) -> Path:
     return settings.state / "models"
 
 
-def _version(ranker: package.Ranker) -> str | None:
-    return ranker.vectors.version if ranker.vectors else None
+def _foretold(ranker: package.Ranker, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The chances that scores stand for; a ranker without chances foretells nothing."""
+    return np.zeros(len(scores)) if ranker.calibrator is None else ranker.chance(scores)
 
 
 def _sides(registry: Registry, name: str) -> tuple[Version, str | None]:
@@ -157,8 +222,14 @@ def _sides(registry: Registry, name: str) -> tuple[Version, str | None]:
 
 
 def _in_charge(version: Version) -> Contest:
-    return Contest(version, version.version, Verdict(True, "the newest version is the champion already"))
+    told = "the newest version is the champion already"
+    return Contest(version, version.version, verdict([check("in_charge", True, told)]))
 
 
 def _fetched(registry: Registry, version: Version, settings: Settings) -> Path:
     return registry.fetch(version.name, version.version, model_cache(settings))
+
+
+def _versions(challenger: Version, champion: str | None, decided_at: datetime.datetime) -> dict[str, Any]:
+    names = {"model_name": challenger.name, "challenger": challenger.version, "champion": champion}
+    return {"decided_at": decided_at} | names

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import ModelError
 from pipelines.features.vectors import Vectors
+from pipelines.models.calibration import Calibrator, from_json
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.packed_vectors import VECTORS, packed_vectors, unpacked_vectors
 from pipelines.models.trees import Forest, from_booster
@@ -29,6 +30,9 @@ FILES = {
     "ranker": frozenset({"ranker.ubj", "definitions.json", "example.npz"}),
     "outliers": frozenset({"outliers.npz", "outliers.json", "example.npz"}),
 }
+CALIBRATION = "calibration.json"
+OPTIONAL = {"ranker": frozenset({VECTORS, CALIBRATION}), "outliers": frozenset[str]()}
+"""Vectors are there where the features need some; a calibration is missing in packages of older versions."""
 PICKLE_NAME = re.compile(r"\.(pkl|pickle|joblib|dill|pt|pth|bin)$")
 EXAMPLE_ROWS = 16
 
@@ -36,14 +40,16 @@ EXAMPLE_ROWS = 16
 @dataclass(frozen=True)
 class Ranker:
     """A ranker that was loaded and has given the scores it gave where it was made; with the vectors that its
-    features are computed from, where they need some."""
+    features are computed from, where they need some, and the definitions of its features as JSON."""
 
     names: tuple[str, ...]
     definitions_hash: str
     booster: xgboost.Booster
     forest: Forest
     example: NDArray[np.float32]
+    definitions: str
     vectors: Vectors | None = None
+    calibrator: Calibrator | None = None
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """One score for each row of `features` float32[n, names], higher first; a row's score does not
@@ -53,6 +59,15 @@ class Ranker:
         """
         return _finite(self.forest.sums(features))
 
+    def chance(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The chance of an outcome, 0..1, that each score stands for. Raises ModelError for a ranker of an
+        older version, which does not know it."""
+        if self.calibrator is None:
+            raise ModelError(
+                "this ranker knows no chances: its package has no calibration.json; train it again"
+            )
+        return self.calibrator.chance(scores)
+
 
 def save_ranker(
     folder: Path,
@@ -61,9 +76,11 @@ def save_ranker(
     definitions_hash: str,
     example: NDArray[np.float32],
     vectors: Vectors | None = None,
+    calibrator: Calibrator | None = None,
 ) -> None:
     """Write a ranker's package: the booster, the definitions of its features as JSON, what it scores
-    `example` rows, and the vectors that its features were computed from.
+    `example` rows, the vectors that its features were computed from, and the chances that its scores stand
+    for.
 
     Raises ModelError when the features need vectors and none are given, or the other way round.
     """
@@ -75,6 +92,8 @@ def save_ranker(
         "definitions.json": definitions.encode(),
         "example.npz": _npz({"rows": rows, "scores": scores}),
     }
+    if calibrator is not None:
+        files[CALIBRATION] = calibrator.to_json().encode()
     about = {"features": list(booster.feature_names or ()), "definitions_hash": definitions_hash}
     _seal(folder, "ranker", files | more, about | named)
 
@@ -110,7 +129,10 @@ def load_ranker(folder: Path, definitions_hash: str | None = None) -> Ranker:
     forest = from_booster(booster)
     example = _arrays(folder / "example.npz", files["example.npz"])
     vectors = unpacked_vectors(folder, about, files)
-    ranker = Ranker(names, theirs, booster, forest, example["rows"], vectors)
+    known = files.get(CALIBRATION)
+    calibrator = None if known is None else from_json(known.decode())
+    definitions = files["definitions.json"].decode()
+    ranker = Ranker(names, theirs, booster, forest, example["rows"], definitions, vectors, calibrator)
     _check_example(folder, ranker.score(example["rows"]), example["scores"])
     return ranker
 
@@ -186,7 +208,7 @@ def _unseal(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, bytes]]:
             raise ModelError(
                 f"{folder / name} is a pickle, which can run code when it is loaded: it is refused"
             )
-    optional = {VECTORS} & found if kind == "ranker" else set()
+    optional = OPTIONAL[kind] & (found | ({CALIBRATION} & set(manifest["files"])))
     if found - FILES[kind] - optional:
         raise ModelError(
             f"{folder} holds {sorted(found - FILES[kind] - optional)}, which no {kind} package has: it is "

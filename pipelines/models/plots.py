@@ -9,10 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipelines.models.calibration import Reliability
 from pipelines.models.evaluation import Evaluation, Variant
 
 SHOWN = 30
 """Features that a picture of importances has room for."""
+EXPLAINED = 20
+"""Features that a picture of what each adds has room for."""
 
 
 def learning_curve(curves: Mapping[str, Sequence[float]], kept: int) -> Figure:
@@ -54,6 +57,55 @@ def freshness(variants: Sequence[Variant], reference: float) -> Figure:
     low = min(reference, *(each.ndcg for each in variants))
     axes.set_xlim(max(0.0, low - 0.03), max(each.ndcg for each in variants) + 0.02)
     axes.legend(loc="lower right")
+    return figure
+
+
+def slices(evaluation: Evaluation) -> Figure:
+    """Gain over the outcome rate in each slice of the decisions, with its 95 % interval."""
+    found = [(part, part.gain) for part in evaluation.slices if part.gain][::-1]
+    figure, axes = _page("Gain over the outcome rate", "nDCG@10", "", height=1.5 + 0.4 * len(found))
+    means = [gain.mean for _, gain in found]
+    reach = [[g.mean - g.low for _, g in found], [g.high - g.mean for _, g in found]]
+    axes.errorbar(means, [f"{p.name} ({p.decisions})" for p, _ in found], xerr=reach, fmt="o", capsize=4)
+    axes.axvline(0, color="grey", linestyle="--")
+    axes.margins(y=0.3)
+    return figure
+
+
+def reliability(met: Reliability) -> Figure:
+    """How often outcomes happen where a chance is foretold: on the diagonal where the chance is right."""
+    figure, axes = _page(
+        f"Chances of an outcome on {int(met.rows.sum())} later items: off by {met.error:.4f} on average",
+        "foretold",
+        "happened",
+        height=5.0,
+    )
+    end = float(max(met.foretold.max(), met.happened.max())) or 1.0
+    axes.plot([0, end], [0, end], color="grey", linestyle="--", label="right")
+    axes.plot(met.foretold, met.happened, marker="o", label="tenths of the items")
+    axes.legend()
+    return figure
+
+
+def what_features_add(
+    names: Sequence[str], features: NDArray[np.float32], added: NDArray[np.float32]
+) -> Figure:
+    """SHAP summary: of the features that move scores most, what each adds to each row, coloured by how high
+    the feature's value is there; grey where it is missing."""
+    weight = np.abs(added[:, : len(names)]).mean(axis=0)
+    top = np.argsort(-weight, kind="stable")[:EXPLAINED][::-1]
+    figure, axes = _page(
+        "What features add to a score", "added (SHAP value)", "", height=1.5 + 0.28 * len(top)
+    )
+    spread = (np.arange(len(added)) * 0.618 % 1 - 0.5) * 0.6  # rows lie apart, the same in each picture
+    for line, feature in enumerate(top):
+        values, height = features[:, feature], line + spread
+        known = ~np.isnan(values)
+        rank = np.argsort(np.argsort(values[known], kind="stable"), kind="stable") / max(known.sum() - 1, 1)
+        axes.scatter(added[~known, feature], height[~known], s=4, color="silver")
+        axes.scatter(added[known, feature], height[known], s=4, c=rank, cmap="coolwarm", vmin=0, vmax=1)
+    axes.set_yticks(range(len(top)), [names[feature] for feature in top])
+    axes.axvline(0, color="grey", linewidth=0.8)
     return figure
 
 

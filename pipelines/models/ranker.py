@@ -51,6 +51,16 @@ class Examples:
                 "of the domain file"
             )
 
+    def check_known(self, names: Sequence[str], what: str) -> None:
+        """Raise TrainingError, which names them, for features that no row knows."""
+        unknown = np.flatnonzero(np.isnan(self.features).all(axis=0))
+        if unknown.size:
+            told = ", ".join(names[place] for place in unknown.tolist())
+            raise TrainingError(
+                f"{what}: {told} is missing in every row, so there is nothing to learn from it; supply what "
+                "it is computed from, or take it out of features in the domain file"
+            )
+
     def latest(self, decisions: int) -> Examples:
         """The last decisions."""
         sizes = self.sizes[-decisions:]
@@ -66,10 +76,12 @@ class Examples:
 @dataclass(frozen=True)
 class Trained:
     """A ranker with the rounds that it keeps; `curves`: nDCG@10 after each round on `train` (its latest
-    decisions) and, where a part was kept back to stop it, `validation`."""
+    decisions) and, where a part was kept back to stop it, `validation`. `earlier` is the one that had not yet
+    learnt from that part, where this one has."""
 
     booster: xgboost.Booster
     curves: Mapping[str, list[float]]
+    earlier: xgboost.Booster | None = None
 
     @property
     def rounds(self) -> int:
@@ -123,6 +135,7 @@ def train(
                 f"rows have {part.features.shape[1]} features, but {len(names)} are named: "
                 "build the training set again"
             )
+    examples.check_known(names, "the training part")
     shared = {"feature_names": names, "max_bin": training.bins, "nthread": training.threads}
     binned = xgboost.QuantileDMatrix(examples.features, **_targets(examples, training), **shared)
     judged = xgboost.QuantileDMatrix(
@@ -148,6 +161,7 @@ def refit(examples: Examples, names: list[str], training: Training, rounds: int)
     """A ranker of so many rounds, without a part that could stop it: for when an earlier training has told
     how many are best. Raises TrainingError like `train`."""
     examples.check("the training part")
+    examples.check_known(names, "the training part")
     shared = {"feature_names": names, "max_bin": training.bins, "nthread": training.threads}
     binned = xgboost.QuantileDMatrix(examples.features, **_targets(examples, training), **shared)
     latest = examples.latest(CURVE_DECISIONS)

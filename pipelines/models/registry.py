@@ -12,15 +12,13 @@ import importlib.metadata
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import mlflow.pyfunc
 import numpy as np
-import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
@@ -30,55 +28,14 @@ from requests.exceptions import RequestException
 
 from pipelines.errors import ModelError, RegistryError
 from pipelines.models import package
+from pipelines.models.registered import FOLLOWS, STAGE, Training, Version
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a log is not a terminal
 
-CHAMPION = "champion"
-STAGE, FOLLOWS = "stage", "follows"
+CHAMPION, PREVIOUS = "champion", "previous"
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 NEEDED = ("mlflow", "xgboost-cpu", "numpy", "numba", "pandas")
 """Distributions without which a version cannot be loaded elsewhere."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """What a training leaves behind: the sealed package in `folder` and everything that is worth knowing
-    about it.
-
-    `curves` are values by round; `figures` the metrics, baselines beside them; `read` the versions of Delta
-    tables by name; `tables` small tables and `pictures` matplotlib figures, by file name; `example` rows of
-    features.
-    """
-
-    name: str
-    domain: str
-    folder: Path
-    example: pd.DataFrame
-    parameters: Mapping[str, Any]
-    figures: Mapping[str, float]
-    versions_read: Mapping[str, int]
-    revision: str
-    finished_at_ms: int
-    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    pictures: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of a registered model."""
-
-    name: str
-    version: str
-    run_id: str
-    created_at_ms: int
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
-
-    @property
-    def stage(self) -> str:
-        """challenger, champion, retired or refused."""
-        return self.tags.get(STAGE, "challenger")
 
 
 def fail_fast() -> None:
@@ -254,15 +211,17 @@ class Registry:
             found.rename(folder)
         return folder
 
-    def promote(self, name: str, version: str) -> str | None:
-        """Give the version the alias `champion`. Returns the version that had it before."""
-        before = self.current(name)
+    def leave(self, version: Version, name: str, text: str) -> None:
+        """Leave a text as an artifact of the run that made the version."""
         with _answered(self.uri):
-            self._client.set_registered_model_alias(name, CHAMPION, version)
+            self._client.log_text(version.run_id, text, name)
+
+    def promote(self, name: str, version: str) -> str | None:
+        """Give the version the alias `champion`, and `previous` to the one that had it. Returns that one."""
+        before = self.current(name)
         if before is not None and before != version:
-            self.tag(name, before, {STAGE: "retired"})
             self.tag(name, version, {FOLLOWS: before})
-        self.tag(name, version, {STAGE: CHAMPION})
+        self._put_in_charge(name, version, before)
         return before
 
     def rollback(self, name: str) -> tuple[str, str]:
@@ -272,11 +231,23 @@ class Registry:
         before = self.version(name, now).tags.get(FOLLOWS) if now else None
         if now is None or before is None:
             raise ModelError(f"{name} has no earlier champion to go back to: promote a version instead")
-        with _answered(self.uri):
-            self._client.set_registered_model_alias(name, CHAMPION, before)
-        self.tag(name, now, {STAGE: "retired"})
-        self.tag(name, before, {STAGE: CHAMPION})
+        self.version(name, before)  # it may have been deleted: then this says so
+        self._put_in_charge(name, before, now)
         return now, before
+
+    def _put_in_charge(self, name: str, version: str, instead_of: str | None) -> None:
+        with _answered(self.uri):
+            self._client.set_registered_model_alias(name, CHAMPION, version)
+        if instead_of is not None and instead_of != version:
+            self.tag(name, instead_of, {STAGE: "retired"})
+        self.tag(name, version, {STAGE: CHAMPION})
+        known = {found.version: found for found in self.versions(name)}
+        earlier = known[version].tags.get(FOLLOWS)
+        with _answered(self.uri):
+            if earlier in known:
+                self._client.set_registered_model_alias(name, PREVIOUS, earlier)
+            elif self.current(name, PREVIOUS) is not None:
+                self._client.delete_registered_model_alias(name, PREVIOUS)
 
 
 def _of(aliases: Mapping[str, Any], version: str) -> tuple[str, ...]:

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 from pipelines.errors import TrainingError
 from pipelines.models.training_set import Rankings
 
+NO_OUTCOME = (
+    "no decision has an outcome: there is nothing to learn or to judge by; look at outcomes.gains and "
+    "outcomes.window_minutes of the domain file, or let more events come in"
+)
+
 
 class Split(NamedTuple):
     """Decisions to learn from, to stop learning by, and to judge by: each part is later than the one
@@ -40,7 +45,7 @@ def by_time(decisions: Rankings, test_share: float, validation_share: float) -> 
 def before_test(decisions: Rankings, share: float) -> tuple[Rankings, Rankings]:
     """The decisions before the last `share` by time, and these. Raises TrainingError when a part is empty."""
     if not len(decisions):
-        raise TrainingError("no decision has an outcome: there is nothing to learn or to judge by")
+        raise TrainingError(NO_OUTCOME)
     return _parted(decisions, is_later(decisions.decided_at, share), "test")
 
 

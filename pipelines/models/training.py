@@ -1,37 +1,37 @@
-"""From rows of the lake to a model that the registry can keep: one way for rankers, one for outlier
-models."""
+"""From rows of the lake to a ranker that the registry can keep."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
+import xgboost
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.domain import Domain
 from pipelines.errors import TrainingError
-from pipelines.features.columns import as_ms, lists
 from pipelines.features.definitions import Definitions
 from pipelines.features.vectors import Vectors
-from pipelines.models import package, plots, ranker, registry, spark_ranker
+from pipelines.models import calibration, package, plots, ranker, registered, spark_ranker
+from pipelines.models.calibration import Calibrator, Reliability
 from pipelines.models.evaluation import Evaluation, evaluate
-from pipelines.models.gate import GAIN, rare_share
-from pipelines.models.outliers import OutlierModel
+from pipelines.models.explanation import contributions
+from pipelines.models.gate import GAIN
 from pipelines.models.ranker import Trained
-from pipelines.models.split import before_test, before_validation, is_later
+from pipelines.models.split import NO_OUTCOME, before_test, before_validation, by_time, is_later
 from pipelines.models.training_set import Rankings, rankings
 from pipelines.models.trees import from_booster
 from pipelines.sections import Training
 
+EXPLAINED = 1000
+"""Rows of the test part, spread over it, that show what features add."""
 EXAMPLE = 5
 """Rows that the registry shows as an example of what a model takes."""
-FEWEST_VECTORS = 50
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,15 @@ class Origin:
 
 @dataclass(frozen=True)
 class TrainedRanker:
-    """A ranker, the later decisions that judged it, and its figures on them."""
+    """A ranker, the later decisions with an outcome that judged it, its figures on them, the chances that its
+    scores stand for, and how those were met by all later decisions."""
 
     trained: Trained
     test: Rankings
     evaluation: Evaluation
     trained_by: str
+    calibrator: Calibrator
+    reliability: Reliability
 
 
 def train_ranker(rows: DataFrame | pa.Table, definitions: Definitions, training: Training) -> TrainedRanker:
@@ -63,17 +66,22 @@ def train_ranker(rows: DataFrame | pa.Table, definitions: Definitions, training:
     a ranker.
     """
     if isinstance(rows, pa.Table) or rows.count() <= training.in_process_rows:
-        decisions = rankings(rows if isinstance(rows, pa.Table) else rows.toArrow(), definitions).judged()
-        past, test = before_test(decisions, training.test_share)
-        return _judged(learn(past, definitions, training), test, definitions, training, "one process")
+        known = rankings(rows if isinstance(rows, pa.Table) else rows.toArrow(), definitions)
+        past, test = before_test(known.judged(), training.test_share)
+        trained = learn(past, definitions, training)
+        chances, later = _chances(trained, known, definitions, training), known.between(test.decided_at[0])
+        return _judged(trained, chances, later, definitions, training, "one process")
     validation_at, test_at = cuts(rows, training)
     time = F.unix_millis("decided_at")
-    test = rankings(rows.where(time >= test_at).toArrow(), definitions).judged()
+    later = rankings(rows.where(time >= test_at).toArrow(), definitions)
     marked = rows.where(time < test_at).withColumn("is_validation", time >= validation_at)
     with_outcome = rows.where("label > 0").select("decision_id").distinct()
     judged = marked.join(with_outcome, "decision_id", how="left_semi")
+    held_out = rankings(marked.where("is_validation").drop("is_validation").toArrow(), definitions)
+    held_out.examples().check_known(definitions.names, "the validation part")
     trained = spark_ranker.train(_served_in_validation(judged, definitions), definitions.names, training)
-    return _judged(trained, test, definitions, training, f"Spark, {training.num_workers} tasks")
+    chances, how = _calibrated(trained.booster, held_out, definitions), f"Spark, {training.num_workers} tasks"
+    return _judged(trained, chances, later, definitions, training, how)
 
 
 def learn(past: Rankings, definitions: Definitions, training: Training) -> Trained:
@@ -88,18 +96,17 @@ def learn(past: Rankings, definitions: Definitions, training: Training) -> Train
     served = as_served(validation, definitions).examples()
     stopped = ranker.train(earlier.examples(), served, past.names, training)
     again = ranker.refit(past.examples(), past.names, training, stopped.rounds)
-    return replace(again, curves=stopped.curves)
+    return replace(again, curves=stopped.curves, earlier=stopped.booster)
 
 
-def refit_ranker(
-    decisions: Rankings, definitions: Definitions, training: Training, rounds: int
-) -> TrainedRanker:
+def refit_ranker(known: Rankings, definitions: Definitions, training: Training, rounds: int) -> TrainedRanker:
     """A ranker of so many rounds that has learnt from all decisions before the test part, judged by that
     part."""
-    past, test = before_test(decisions, training.test_share)
+    past, test = before_test(known.judged(), training.test_share)
     trained = ranker.refit(past.examples(), definitions.names, training, rounds)
+    chances, later = _chances(trained, known, definitions, training), known.between(test.decided_at[0])
     how = "one process, again on all decisions before the test part"
-    return _judged(trained, test, definitions, training, how)
+    return _judged(trained, chances, later, definitions, training, how)
 
 
 def as_served(decisions: Rankings, definitions: Definitions) -> Rankings:
@@ -115,14 +122,17 @@ def pack_ranker(
     folder: Path,
     origin: Origin,
     vectors: Vectors | None = None,
-) -> registry.Training:
+) -> registered.Training:
     """Seal the ranker in `folder`, with the vectors that its rows were made with; what the registry keeps of
     it."""
     booster = found.trained.booster
     example = found.test.features
-    package.save_ranker(folder, booster, definitions.to_json(), definitions.hash, example, vectors)
+    package.save_ranker(
+        folder, booster, definitions.to_json(), definitions.hash, example, vectors, found.calibrator
+    )
     shares = ranker.importances(booster)
-    return registry.Training(
+    some = np.ascontiguousarray(example[:: max(1, len(example) // EXPLAINED)])
+    return registered.Training(
         name=f"{domain.name}-ranker",
         domain=domain.name,
         folder=folder,
@@ -130,7 +140,12 @@ def pack_ranker(
         parameters=asdict(training)
         | {"trained_by": found.trained_by, "definitions_hash": definitions.hash}
         | ({"vectors_version": vectors.version} if vectors else {}),
-        figures=figures_of(found.evaluation) | {"rounds": float(found.trained.rounds)},
+        figures=figures_of(found.evaluation)
+        | {
+            "rounds": float(found.trained.rounds),
+            "calibration_error": found.reliability.error,
+            "outcome_rate_of_items": found.reliability.rate,
+        },
         versions_read=origin.versions_read,
         revision=origin.revision,
         finished_at_ms=origin.finished_at_ms,
@@ -142,6 +157,11 @@ def pack_ranker(
             "learning_curve.png": plots.learning_curve(found.trained.curves, found.trained.rounds),
             "importances.png": plots.importances(shares),
             "beside_baselines.png": plots.beside_baselines(found.evaluation),
+            "slices.png": plots.slices(found.evaluation),
+            "reliability.png": plots.reliability(found.reliability),
+            "what_features_add.png": plots.what_features_add(
+                definitions.names, some, contributions(booster, some)
+            ),
         },
     )
 
@@ -167,72 +187,40 @@ def figures_of(evaluation: Evaluation) -> dict[str, float]:
     return figures
 
 
-@dataclass(frozen=True)
-class TrainedOutliers:
-    """An outlier model, how many vectors taught it, and the newer vectors that it was not trained on."""
-
-    model: OutlierModel
-    trained_on: int
-    newest: NDArray[np.float64]
-
-
-def train_outliers(windows: pa.Table, names: Sequence[str], training: Training) -> TrainedOutliers:
-    """An outlier model of gold.behaviour_vectors, but for the last `training.test_share` of them by time.
-
-    Raises TrainingError for too few vectors.
-    """
-    earlier, newest = outlier_split(windows, training.test_share)
-    model = OutlierModel.fit(earlier, names=names, seed=training.seed)
-    return TrainedOutliers(model, len(earlier), newest)
-
-
-def outlier_split(windows: pa.Table, test_share: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The vectors of rows of gold.behaviour_vectors before and after the cut in time, each in order of time
-    and entity."""
-    windows = windows.sort_by([(name, "ascending") for name in ("window_start", "entity", "entity_id")])
-    starts = as_ms(windows["window_start"])
-    _, flat = lists(windows["vector"])
-    vectors = (
-        flat.to_numpy(zero_copy_only=False).reshape(len(starts), -1) if len(starts) else np.zeros((0, 0))
-    )
-    late = is_later(starts, test_share) if len(starts) else np.zeros(0, bool)
-    if (~late).sum() < FEWEST_VECTORS or not late.any():
-        raise TrainingError(
-            f"{len(starts)} behaviour vectors leave {(~late).sum()} to learn from ({FEWEST_VECTORS} needed) "
-            f"and {late.sum()} to judge by: let more events come in first"
-        )
-    return vectors[~late], vectors[late]
-
-
-def pack_outliers(
-    found: TrainedOutliers, domain: Domain, training: Training, folder: Path, origin: Origin
-) -> registry.Training:
-    """Seal the outlier model in `folder`; what the registry keeps of it."""
-    package.save_outliers(folder, found.model, found.newest)
-    return registry.Training(
-        name=f"{domain.name}-outliers",
-        domain=domain.name,
-        folder=folder,
-        example=pd.DataFrame(found.newest[:EXAMPLE], columns=list(found.model.names)),
-        parameters=asdict(found.model.config) | {"seed": training.seed, "detectors": "IForest, HBOS"},
-        figures={
-            "trained_on": float(found.trained_on),
-            "newest": float(len(found.newest)),
-            "newest_among_rarest_percent": rare_share(found.model, found.newest),
-        },
-        versions_read=origin.versions_read,
-        revision=origin.revision,
-        finished_at_ms=origin.finished_at_ms,
-        pictures={"scores.png": plots.score_histogram(found.model.score(found.newest))},
-    )
-
-
 def _judged(
-    trained: Trained, test: Rankings, definitions: Definitions, training: Training, how: str
+    trained: Trained,
+    calibrator: Calibrator,
+    later: Rankings,
+    definitions: Definitions,
+    training: Training,
+    how: str,
 ) -> TrainedRanker:
-    served = as_served(test, definitions)
+    served = as_served(later, definitions)
     scores = from_booster(trained.booster).sums(served.features)
-    return TrainedRanker(trained, served, evaluate(served, scores, training.seed), how)
+    met = calibration.reliability(calibrator.chance(scores), served.labels > 0)
+    has_outcome = served.has_outcome()
+    test, of_test = served.where(has_outcome), np.repeat(has_outcome, served.sizes)
+    evaluation = evaluate(test, scores[of_test], training.seed)
+    return TrainedRanker(trained, test, evaluation, how, calibrator, met)
+
+
+def _chances(trained: Trained, known: Rankings, definitions: Definitions, training: Training) -> Calibrator:
+    """The chances that the ranker's scores stand for, from all decisions of the validation part's time, those
+    without an outcome too.
+
+    A ranker that has learnt from them takes the chances of one of the same settings that has not.
+    """
+    split = by_time(known.judged(), training.test_share, training.validation_share)
+    booster = trained.earlier
+    if booster is None:
+        booster = ranker.refit(split.train.examples(), known.names, training, trained.rounds).booster
+    held_out = known.between(split.validation.decided_at[0], split.test.decided_at[0])
+    return _calibrated(booster, held_out, definitions)
+
+
+def _calibrated(booster: xgboost.Booster, held_out: Rankings, definitions: Definitions) -> Calibrator:
+    scores = from_booster(booster).sums(as_served(held_out, definitions).features)
+    return calibration.fit(scores, held_out.labels > 0)
 
 
 def cuts(rows: DataFrame, training: Training) -> tuple[int, int]:
@@ -240,7 +228,7 @@ def cuts(rows: DataFrame, training: Training) -> tuple[int, int]:
     times = rows.where("label > 0").select("decision_id", F.unix_millis("decided_at").alias("at")).distinct()
     decided = times.select("at").toArrow()["at"].to_numpy().astype(np.int64)
     if not decided.size:
-        raise TrainingError("no decision has an outcome: there is nothing to learn or to judge by")
+        raise TrainingError(NO_OUTCOME)
     late = is_later(decided, training.test_share)
     past = decided[~late]
     if not past.size:

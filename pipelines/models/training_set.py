@@ -31,6 +31,7 @@ RANKING_COLUMNS = (
     "popularity",
     "outcome_rate",
     "earlier_events",
+    "propensity",
     "definitions_hash",
     "vectors_version",
 )
@@ -98,6 +99,7 @@ def rows_of(
             "popularity": probes.baselines[kept, 0],
             "outcome_rate": probes.baselines[kept, 1],
             "earlier_events": probes.earlier_events[decision].astype(np.int32),
+            "propensity": pa.array(_propensities(probed["propensity"], sizes)[kept], from_pandas=True),
             "definitions_hash": pa.repeat(definitions.hash, kept.size),
             "vectors_version": pa.repeat(pa.scalar(vectors_version, pa.string()), kept.size),
         }
@@ -116,6 +118,14 @@ def _rows_of_keys(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray
     return np.where(np.append(keys, 0)[rows] == wanted, rows, -1)
 
 
+def _propensities(given: pa.ChunkedArray, sizes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Of each item shown its propensity, NaN for all items of a decision that gives none."""
+    propensities = np.full(int(sizes.sum()), np.nan, np.float32)
+    known = given.is_valid().to_numpy()
+    propensities[np.repeat(known, sizes)] = whole(given).flatten().to_numpy(zero_copy_only=False)
+    return propensities
+
+
 def _as_lists(matrix: NDArray[np.float32]) -> pa.Array:
     starts = np.arange(matrix.shape[0] + 1, dtype=np.int32) * matrix.shape[1]
     return pa.ListArray.from_arrays(pa.array(starts), pa.array(matrix.ravel()))
@@ -127,6 +137,7 @@ class Rankings:
     order.
 
     `decided_at` (ms) and `earlier_events` (of the user) are per decision, everything else per row.
+    `propensity` is NaN where a decision gives none; None where no decision does.
     """
 
     names: list[str]
@@ -138,6 +149,7 @@ class Rankings:
     starts: NDArray[np.int64]
     decided_at: NDArray[np.int64]
     earlier_events: NDArray[np.int64]
+    propensity: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """How many decisions."""
@@ -161,6 +173,7 @@ class Rankings:
             np.append(0, np.cumsum(self.sizes[decisions])),
             self.decided_at[decisions],
             self.earlier_events[decisions],
+            None if self.propensity is None else self.propensity[rows],
         )
 
     def columns(self, kept: Sequence[int]) -> Rankings:
@@ -168,9 +181,17 @@ class Rankings:
         features = np.ascontiguousarray(self.features[:, list(kept)])
         return replace(self, names=[self.names[place] for place in kept], features=features)
 
+    def has_outcome(self) -> NDArray[np.bool_]:
+        """Of each decision, whether one of its items had an outcome."""
+        return np.asarray(np.add.reduceat(self.labels, self.starts[:-1]) > 0)
+
     def judged(self) -> Rankings:
-        """The decisions with an outcome: the others cannot be told right from wrong."""
-        return self.where(np.add.reduceat(self.labels, self.starts[:-1]) > 0)
+        """The decisions with an outcome: the order of the others cannot be told right from wrong."""
+        return self.where(self.has_outcome())
+
+    def between(self, since: int, until: int | None = None) -> Rankings:
+        """The decisions made from `since` on and before `until` (ms)."""
+        return self.where((self.decided_at >= since) & (until is None or self.decided_at < until))
 
     def examples(self) -> Examples:
         """What a ranker learns from."""
@@ -206,7 +227,14 @@ def rankings(rows: pa.Table, definitions: Definitions) -> Rankings:
         np.append(np.flatnonzero(first), order.size),
         times[leading],
         rows["earlier_events"].to_numpy()[leading].astype(np.int64),
+        _given(rows["propensity"], order),
     )
+
+
+def _given(propensities: pa.ChunkedArray, order: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    if propensities.null_count == len(propensities):
+        return None
+    return np.asarray(propensities.to_numpy()[order], np.float32)
 
 
 def _text_ranks(texts: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -94,8 +94,8 @@ def tune(
     study goes on.
     """
     values, definitions = space.search_space(subject.tuning), subject.definitions
-    decisions = rankings(_in_process(rows, subject), definitions).judged()
-    split = by_time(decisions, subject.training.test_share, subject.training.validation_share)
+    known = rankings(_in_process(rows, subject), definitions)
+    split = by_time(known.judged(), subject.training.test_share, subject.training.validation_share)
     examples, validation = split.train.examples(), as_served(split.validation, definitions).examples()
     examples.check("the training part")
     validation.check("the validation part")
@@ -113,7 +113,7 @@ def tune(
                 runs.end("KILLED")
             tell(f"stopped: {search.finished()} trials of {study.study_name} are kept; start again to go on")
         raise
-    return _winner(study, subject, decisions, search.finished())
+    return _winner(study, subject, known, search.finished())
 
 
 class _Search:
@@ -231,7 +231,7 @@ def finish(winner: Winner, study: optuna.Study, runs: StudyRuns) -> None:
     )
 
 
-def _winner(study: optuna.Study, subject: Subject, decisions: Rankings, finished: int) -> Winner:
+def _winner(study: optuna.Study, subject: Subject, known: Rankings, finished: int) -> Winner:
     if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         raise TrainingError(
             f"no trial of {study.study_name} is complete, so nobody has won: give it more time (--minutes)"
@@ -239,7 +239,7 @@ def _winner(study: optuna.Study, subject: Subject, decisions: Rankings, finished
     best = study.best_trial
     rounds = int(best.user_attrs["rounds"])
     training = dataclasses.replace(space.with_values(subject.training, best.params), rounds=rounds)
-    found = refit_ranker(decisions, subject.definitions, training, rounds)
+    found = refit_ranker(known, subject.definitions, training, rounds)
     return Winner(found, training, best, study.study_name, finished)
 
 

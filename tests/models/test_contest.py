@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import datetime
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,7 +61,7 @@ def test_a_ranker_from_rows_to_champion(house, spark, tmp_path, capsys):
     path, domain = a_domain(house, tmp_path, "firstshop")
     definitions = compile_definitions(domain)
     registry, model = Registry(house.tracking_uri), f"{path}-ranker"
-    delta.append(training_rows(spark, definitions, domain.name, decisions=120), TRAINING_ROWS, house)
+    delta.append(training_rows(spark, definitions, domain.name, decisions=400), TRAINING_ROWS, house)
 
     assert run(train_ranker, house, spark, domain=domain) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "firstshop-ranker 1"
@@ -81,14 +82,26 @@ def test_a_ranker_from_rows_to_champion(house, spark, tmp_path, capsys):
     assert registry.current("firstshop-ranker") == "2"
 
     records = delta.read(spark, house, GATE_RECORDS).orderBy("decided_at").collect()
-    assert [(r["challenger"], r["champion"], r["accepted"]) for r in records] == [
-        ("1", None, True),
-        ("1", "1", True),
-        ("2", "1", False),
+    assert [(r["action"], r["challenger"], r["champion"], r["accepted"]) for r in records] == [
+        ("gate", "1", None, True),
+        ("gate", "1", "1", True),
+        ("gate", "2", "1", False),
+        ("promotion by force", "2", "1", True),
     ]
     assert records[2]["figures"]["gain"] == 0.0
-    tags = registry.version("firstshop-ranker", "2").tags
-    assert (tags["gate"], tags["stage"]) == ("refused", "champion")
+    checks = {check["name"]: check for check in records[2]["checks"]}
+    assert [name for name, check in checks.items() if check["verdict"] == "failed"] == ["gain"]
+    assert checks.keys() >= {"gain_low", "definitions", "vectors", "calibration", "latency", "stability"}
+    assert checks["off_policy"]["verdict"] == "not judged"
+    assert checks["latency"]["value"] <= checks["latency"]["limit"]
+    second = registry.version("firstshop-ranker", "2")
+    assert (second.tags["gate"], second.tags["stage"]) == ("refused", "champion")
+    assert second.tags["gate.calibration"].startswith("passed: chances of an outcome are off by")
+    page = mlflow.artifacts.load_text(f"runs:/{second.run_id}/gate.md")
+    assert page.startswith("# firstshop-ranker 2: refused by gain\n")
+    assert "against firstshop-ranker 1." in page
+    pictures = {file.path for file in mlflow.artifacts.list_artifacts(run_id=second.run_id)}
+    assert pictures >= {"learning_curve.png", "slices.png", "reliability.png", "what_features_add.png"}
     assert registry.parameters(registry.latest("firstshop-ranker"))["delta_version.gold.training_rows"] == "1"
 
 
@@ -97,10 +110,9 @@ def test_a_champion_of_other_features_meets_by_its_own_figures(house, spark, tmp
     delta.append(training_rows(spark, compile_definitions(domain), domain.name, 120), TRAINING_ROWS, house)
     run(train_ranker, house, spark, domain=domain)
     run(promote, house, spark, model=f"{path}-ranker", force=True)
+    before = path.read_text()
     path.write_text(
-        path.read_text().replace(
-            "features:\n", "features:\n  - {name: one_more, kind: attribute, of: price}\n", 1
-        )
+        before.replace("features:\n", "features:\n  - {name: one_more, kind: attribute, of: price}\n", 1)
     )
     changed = load_domain(str(path), house)
     assert compile_definitions(changed).hash != compile_definitions(domain).hash
@@ -109,6 +121,14 @@ def test_a_champion_of_other_features_meets_by_its_own_figures(house, spark, tmp
     run(train_ranker, house, spark, domain=changed)
     assert run(gate, house, spark, model=f"{path}-ranker") in (0, 99)
     assert "trained on other features or vectors and cannot score these rows" in capsys.readouterr().out
+
+    path.write_text(before)
+    older = training_rows(spark, compile_definitions(domain), domain.name, 120)
+    delta.replace(older, TRAINING_ROWS, house, f"domain = '{domain.name}'")
+    assert run(gate, house, spark, model=f"{path}-ranker") == 99
+    hashes = [compile_definitions(of).hash for of in (changed, domain)]
+    told = "trained on features {}, the domain file now declares {}: train again".format(*hashes)
+    assert told in capsys.readouterr().out
 
 
 def test_a_champion_with_other_vectors_meets_by_its_own_figures(house, spark, tmp_path, capsys):
@@ -131,8 +151,9 @@ def test_a_champion_with_other_vectors_meets_by_its_own_figures(house, spark, tm
 
     older = training_rows(spark, definitions, domain.name, 120)
     delta.replace(older, TRAINING_ROWS, house, f"domain = '{domain.name}'")
-    with pytest.raises(ModelError, match=f"carries the vectors {newer.version}, gold.training_rows was made"):
-        run(gate, house, spark, model=model)
+    assert run(gate, house, spark, model=model) == 99
+    told = f"carries the vectors {newer.version}, gold.training_rows was made with {NO_ITEMS.version}: train"
+    assert told in capsys.readouterr().out
 
 
 def test_an_outlier_model_from_vectors_to_champion(house, spark, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 import xgboost
 
 from pipelines.errors import ModelError
-from pipelines.models import package, ranker
+from pipelines.models import calibration, package, ranker
 from pipelines.models.outliers import OutlierModel
 from tests.models.builders import NAMES, some_examples, some_training
 
@@ -165,3 +165,43 @@ def test_a_booster_that_scores_otherwise_is_refused(folder):
 def test_rows_of_another_width_are_refused(folder):
     with pytest.raises(ModelError, match="needs 6 features a row"):
         package.load_ranker(folder).score(np.zeros((2, 7), np.float32))
+
+
+CHANCES = calibration.fit(BOOSTER.inplace_predict(EXAMPLES.features), EXAMPLES.labels > 0)
+
+
+def test_a_calibrated_ranker_knows_the_chance_of_an_outcome(tmp_path):
+    package.save_ranker(tmp_path / "r", BOOSTER, "{}", "0", EXAMPLES.features, calibrator=CHANCES)
+    loaded = package.load_ranker(tmp_path / "r")
+    scores = loaded.score(EXAMPLES.features)
+    np.testing.assert_array_equal(loaded.chance(scores), CHANCES.chance(scores))
+    assert loaded.chance(scores).mean() == pytest.approx((EXAMPLES.labels > 0).mean(), abs=0.02)
+
+
+def test_a_ranker_of_an_older_version_scores_and_says_that_it_knows_no_chances(folder):
+    loaded = package.load_ranker(folder)
+    assert len(loaded.score(EXAMPLES.features)) == len(EXAMPLES.features)
+    with pytest.raises(ModelError, match=r"its package has no calibration.json; train it again"):
+        loaded.chance(loaded.score(EXAMPLES.features))
+
+
+def test_a_calibration_that_is_missing_changed_or_foreign_is_refused(tmp_path):
+    kept = tmp_path / "r"
+    package.save_ranker(kept, BOOSTER, "{}", "0", EXAMPLES.features, calibrator=CHANCES)
+    data = (kept / "calibration.json").read_bytes()
+    (kept / "calibration.json").write_bytes(data.replace(b"0.", b"0.1", 1))
+    with pytest.raises(ModelError, match="is not the file its manifest names"):
+        package.load_ranker(kept)
+    (kept / "calibration.json").unlink()
+    with pytest.raises(ModelError, match=r"calibration.json is missing from the package"):
+        package.load_ranker(kept)
+    reseal(kept, "calibration.json", b'{"scores": [2, 1], "chances": [0.1, 0.2]}')
+    with pytest.raises(ModelError, match="rise with the scores"):
+        package.load_ranker(kept)
+
+
+def test_an_outlier_model_has_no_calibration(tmp_path):
+    package.save_outliers(tmp_path / "o", OUTLIERS, VECTORS)
+    reseal(tmp_path / "o", "calibration.json", CHANCES.to_json().encode())
+    with pytest.raises(ModelError, match="which no outliers package has"):
+        package.load_outliers(tmp_path / "o")

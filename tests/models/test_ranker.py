@@ -51,6 +51,10 @@ def test_labels_may_be_any_gain():
         ({"labels": -TRAIN.labels}, "negative"),
         ({"sizes": np.full(3, 10)}, "do not belong together"),
         ({"features": np.where(np.arange(6) == 4, np.inf, TRAIN.features)}, "feature 4 is infinite"),
+        (
+            {"features": np.where(np.isin(np.arange(6), (1, 4)), np.nan, TRAIN.features)},
+            r"the training part: f1, f4 is missing in every row.*take it out of features in the domain file",
+        ),
         ({"features": TRAIN.features[:, :5]}, "5 features, but 6 are named"),
         ({"features": TRAIN.features[:0], "labels": TRAIN.labels[:0], "sizes": TRAIN.sizes[:0]}, "is empty"),
     ],

@@ -10,40 +10,18 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import ModelError, RegistryError
-from pipelines.models import package, ranker
+from pipelines.models import package
 from pipelines.models.outliers import OutlierModel
-from pipelines.models.registry import Registry, Training
+from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
-from tests.models.builders import NAMES, some_examples, some_training
+from tests.models.builders import NAMES, a_small_ranker, a_training, some_examples
 
-EXAMPLES = some_examples(60)
-TRAINED = ranker.train(EXAMPLES, some_examples(30, seed=2), NAMES, some_training(rounds=3))
+EXAMPLES, TRAINED = some_examples(60), a_small_ranker()
 
 
 @pytest.fixture(scope="module")
 def registry(mlflow_server):
     return Registry(mlflow_server.uri)
-
-
-def a_training(folder, name, **changes):
-    """What the training of a small ranker leaves behind; its package is written to `folder` unless one is
-    there."""
-    if not folder.exists():
-        package.save_ranker(folder, TRAINED.booster, '{"features":[]}', "0123abcd", EXAMPLES.features)
-    given = {
-        "name": name,
-        "domain": "shop",
-        "folder": folder,
-        "example": pd.DataFrame(EXAMPLES.features[:4], columns=NAMES),
-        "parameters": {"depth": 6},
-        "figures": {"ndcg_at_10": 0.6, "click_rate.ndcg_at_10": 0.5},
-        "versions_read": {"gold.training_rows": 3},
-        "revision": "deadbeef",
-        "finished_at_ms": 1_700_000_000_000,
-        "curves": TRAINED.curves,
-        "tables": {"importances.csv": pd.DataFrame({"feature": NAMES, "share": 1 / 6})},
-    }
-    return Training(**given | changes)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ from pipelines.io import checkpoints, delta
 from pipelines.models import package, ranker
 from pipelines.models.carried import Carried, Silver
 from pipelines.models.outliers import OutlierModel
-from pipelines.models.registry import Registry, Training
+from pipelines.models.registered import Training
+from pipelines.models.registry import Registry
 from tests import builders_features as b
 from tests.models.builders import some_examples, some_training
 

@@ -13,7 +13,7 @@ from pipelines import settings as settings_module
 from pipelines.domain import load_domain
 from pipelines.errors import TrainingError
 from pipelines.features.definitions import compile_definitions
-from pipelines.models import ranker, training
+from pipelines.models import outlier_training, ranker, training
 from pipelines.models.split import before_test, by_time
 from pipelines.models.training_set import rankings
 from tests.models.builders import some_training, training_rows
@@ -100,7 +100,7 @@ def test_figures_stand_beside_their_baselines(alone):
 @pytest.mark.parametrize("in_process_rows", [10**6, 0], ids=["one process", "spark"])
 def test_rows_without_an_outcome_are_refused(rows, in_process_rows):
     nothing = rows.withColumn("label", F.lit(0.0).cast("float"))
-    with pytest.raises(TrainingError, match="no decision has an outcome"):
+    with pytest.raises(TrainingError, match=r"no decision has an outcome.*look at outcomes.gains"):
         training.train_ranker(
             nothing, DEFINITIONS, dataclasses.replace(QUICK, in_process_rows=in_process_rows)
         )
@@ -122,18 +122,18 @@ def windows(n: int, seed: int = 0) -> pa.Table:
 
 
 def test_the_newest_windows_do_not_train_an_outlier_model():
-    found = training.train_outliers(windows(500), ["a", "b", "c"], QUICK)
+    found = outlier_training.train_outliers(windows(500), ["a", "b", "c"], QUICK)
     assert (found.trained_on, len(found.newest)) == (400, 100)
-    again = training.train_outliers(windows(500, seed=9), ["a", "b", "c"], QUICK)
+    again = outlier_training.train_outliers(windows(500, seed=9), ["a", "b", "c"], QUICK)
     np.testing.assert_array_equal(again.newest, found.newest)
     np.testing.assert_array_equal(again.model.score(found.newest), found.model.score(found.newest))
 
 
 def test_too_few_windows_are_refused():
     with pytest.raises(TrainingError, match=r"leave 40 to learn from \(50 needed\) and 10 to judge by"):
-        training.train_outliers(windows(50), ["a", "b", "c"], QUICK)
+        outlier_training.train_outliers(windows(50), ["a", "b", "c"], QUICK)
     with pytest.raises(TrainingError, match="0 behaviour vectors"):
-        training.train_outliers(windows(50).slice(0, 0), ["a", "b", "c"], QUICK)
+        outlier_training.train_outliers(windows(50).slice(0, 0), ["a", "b", "c"], QUICK)
 
 
 def test_importances_name_what_tells_most(alone):

@@ -72,6 +72,21 @@ def test_a_row_does_not_change_by_what_happens_later():
     assert str(early.to_pylist()) == str(later.slice(0, 3).to_pylist()), "as text, where NaN equals NaN"
 
 
+def test_propensities_stay_with_their_items_and_are_null_where_a_decision_gives_none():
+    rows = made([FIRST, SECOND | {"propensity": [0.5, 0.25, 0.125]}])
+    assert columns(rows, "item_id", "propensity") == [
+        ("i1", None),
+        ("i2", None),
+        ("i3", None),
+        ("i3", 0.5),
+        ("i2", 0.25),
+    ]
+    known = rankings(rows, DEFINITIONS)
+    np.testing.assert_array_equal(known.propensity, [np.nan] * 3 + [0.5, 0.25])
+    np.testing.assert_array_equal(known.where(np.array([False, True])).propensity, [0.5, 0.25])
+    assert rankings(made([FIRST, SECOND]), DEFINITIONS).propensity is None
+
+
 def test_decisions_whose_outcomes_are_not_published_are_left_out():
     rows = made([FIRST, SECOND], outcomes_of([SECOND], {}))
     assert set(rows["decision_id"].to_pylist()) == {"d2"}

@@ -164,8 +164,8 @@ SUBJECT = studies.Subject(
 
 
 def retrained(rows, about):
-    decisions = tuning.rankings(rows, DEFINITIONS).judged()
-    found = tuning.refit_ranker(decisions, DEFINITIONS, about.training, about.training.rounds)
+    known = tuning.rankings(rows, DEFINITIONS)
+    found = tuning.refit_ranker(known, DEFINITIONS, about.training, about.training.rounds)
     return bytes(found.trained.booster.save_raw("ubj"))
 
 

@@ -1,0 +1,38 @@
+"""Rows of ops.gate_records: kept as they are made, found again by model and version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from pipelines.contracts.ops import GATE_RECORDS
+from pipelines.contracts.types import arrow_schema
+from pipelines.io import delta, lake
+from pipelines.io.checkpoints import is_local
+from pipelines.settings import Settings
+
+
+def keep(record: Mapping[str, Any], settings: Settings, spark: Callable[[], SparkSession]) -> None:
+    """Append one record. Spark is asked for only where the lake is not local."""
+    row = dict(record) | {"figures": list(record["figures"].items())}
+    rows = pa.Table.from_pylist([row], arrow_schema(GATE_RECORDS.schema))
+    if is_local(delta.path(settings, GATE_RECORDS)):
+        delta.append_arrow(rows, GATE_RECORDS, settings, mark="")
+    else:
+        delta.append(spark().createDataFrame(rows, GATE_RECORDS.schema), GATE_RECORDS, settings)
+
+
+def of_model(settings: Settings, name: str) -> list[dict[str, Any]]:
+    """All records about a model's versions, newest first."""
+    told = name.replace("'", "''")
+    sql = f"SELECT * FROM ops.gate_records WHERE model_name = '{told}' ORDER BY decided_at DESC"
+    found: list[dict[str, Any]] = lake.query(settings, sql).to_dict("records")  # type: ignore[assignment]
+    return [row | {"figures": dict(row["figures"]), "checks": list(row["checks"])} for row in found]
+
+
+def newest(settings: Settings, name: str, version: str) -> dict[str, Any] | None:
+    """The newest record about a version; None where nobody has judged it."""
+    return next((row for row in of_model(settings, name) if row["challenger"] == version), None)
