@@ -31,6 +31,12 @@ def stored_rows(settings: Settings, table: Table) -> int:
     return int(sum(pa.table(opened.get_add_actions(flatten=True))["num_records"].to_pylist()))
 
 
+def version(settings: Settings, table: Table) -> int | None:
+    """The table's newest version; None for a table that was never written."""
+    opened = _open(settings, table)
+    return None if opened is None else int(opened.version())
+
+
 def relation(
     connection: duckdb.DuckDBPyConnection, settings: Settings, table: Table
 ) -> duckdb.DuckDBPyRelation:
