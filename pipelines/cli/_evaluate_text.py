@@ -38,8 +38,13 @@ def _orders(report: Report) -> str:
     trainings = len(report["seeds"])
     name = "ranker" if trainings == 1 else f"ranker, mean of {trainings} seeds"
     spread = "" if trainings == 1 else f"   standard deviation between seeds {report['spread']:.4f}"
-    gain = f"ranker - outcome rate: {_gain(report['gain'])} of nDCG@10, 95 % paired bootstrap interval"
-    return "\n".join([*lines, f"{name:<32}{report['ndcg']:>9.4f}{report['mrr']:>9.4f}{spread}", "", gain])
+    lines.append(f"{name:<32}{report['ndcg']:>9.4f}{report['mrr']:>9.4f}{spread}")
+    ending = "of nDCG@10, 95 % paired bootstrap interval"
+    gains = ["", f"ranker - outcome rate: {_gain(report['gain'])} {ending}"]
+    if told := report.get("told_positions"):
+        lines.append(f"{told['name']:<32}{told['ndcg']:>9.4f}{'':>9}   no ranking knows them")
+        gains.append(f"told the shown positions - outcome rate: {_gain(told['gain'])}")
+    return "\n".join([*lines, *gains])
 
 
 def _slices(report: Report) -> str:
@@ -54,14 +59,14 @@ def _slices(report: Report) -> str:
 
 def _ablation(report: Report) -> str:
     lines = [
-        f"{'ranker':<34}{'features':>9}{'nDCG@10':>9}   against everything",
-        f"{'(outcome rate alone)':<34}{'':>9}{report['outcome_rate']:>9.4f}",
+        f"{'ranker':<38}{'features':>9}{'nDCG@10':>9}   against everything",
+        f"{'(outcome rate alone)':<38}{'':>9}{report['outcome_rate']:>9.4f}",
     ]
     return "\n".join([*lines, *_variants(report["ablation"], with_features=True)])
 
 
 def _freshness(report: Report) -> str:
-    lines = [f"{'state of users':<34}{'nDCG@10':>9}   against fresh"]
+    lines = [f"{'state of users':<38}{'nDCG@10':>9}   against fresh"]
     return "\n".join([*lines, *_variants(report["freshness"], with_features=False)])
 
 
@@ -70,7 +75,7 @@ def _variants(variants: list[Report], with_features: bool) -> list[str]:
     for place, variant in enumerate(variants):
         features = f"{variant['features']:>9}" if with_features else ""
         against = f"   {_gain(variant['gain'])}" if place else ""
-        lines.append(f"{variant['name']:<34}{features}{variant['ndcg']:>9.4f}{against}")
+        lines.append(f"{variant['name']:<38}{features}{variant['ndcg']:>9.4f}{against}")
     return lines
 
 

@@ -199,6 +199,8 @@ def _report(
     rankers = case.rankers()
     evaluation = evaluate_all(case.judges, case.scores(rankers), training.seed)
     report = about | {"rounds": rankers[0].rounds, "spread": evaluation.spread} | evaluation.as_dict()
+    if told := case.told(rankers, case.reference()):
+        report["told_positions"] = dataclasses.asdict(told)
     if args.freshness and past:
         judges = {
             name: parts(past.rows(domain, definitions, knowledge))[1] if knowledge else case.judges

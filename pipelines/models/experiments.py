@@ -41,9 +41,14 @@ class Case:
         seeds = range(self.training.seed, self.training.seed + self.seeds)
         return [learn(past, self.definitions, replace(self.training, seed=seed)) for seed in seeds]
 
-    def scores(self, rankers: Sequence[Trained], judges: Rankings | None = None) -> list[Scores]:
-        """Scores of the judging decisions by each ranker, on the features that it knows."""
-        served = as_served(judges or self.judges, self.definitions)
+    def scores(
+        self, rankers: Sequence[Trained], judges: Rankings | None = None, as_ranked: bool = True
+    ) -> list[Scores]:
+        """Scores of the judging decisions by each ranker, on the features that it knows: as it ranks, or with
+        what is only known afterwards, the shown position."""
+        served = self.judges if judges is None else judges
+        if as_ranked:
+            served = as_served(served, self.definitions)
         found: list[Scores] = []
         for trained in rankers:
             kept = [served.names.index(name) for name in trained.booster.feature_names or ()]
@@ -51,14 +56,25 @@ class Case:
             found.append(from_booster(trained.booster).sums(features))
         return found
 
-    def quality(self, rankers: Sequence[Trained], judges: Rankings | None = None) -> Floats:
-        """nDCG@10 of each judging decision, mean over the rankers."""
-        found = [ndcg_at(self.judges, scores) for scores in self.scores(rankers, judges)]
+    def quality(
+        self, rankers: Sequence[Trained], judges: Rankings | None = None, as_ranked: bool = True
+    ) -> Floats:
+        """nDCG@10 of each judging decision, mean over the rankers; see `scores`."""
+        found = [ndcg_at(self.judges, scores) for scores in self.scores(rankers, judges, as_ranked)]
         return np.asarray(np.mean(found, axis=0))
 
     def reference(self) -> Floats:
         """nDCG@10 of each judging decision by the outcome rate, the baseline that counts."""
         return ndcg_at(self.judges, self.judges.outcome_rate)
+
+    def told(self, rankers: Sequence[Trained], against: Floats) -> Variant | None:
+        """The rankers when they are told the shown positions, which no ranking knows: how far the place alone
+        decides about outcomes. None without a position feature."""
+        if not self.definitions.fixed:
+            return None
+        features = len(self.definitions.names)
+        found = self.quality(rankers, as_ranked=False)
+        return self.variant("ranker, told the shown positions", features, found, against)
 
     def variant(self, name: str, features: int, found: Floats, against: Floats) -> Variant:
         """One line of a comparison."""
@@ -85,8 +101,11 @@ def cut(
 
 def ablation(case: Case, declared: Sequence[Declaration]) -> list[Variant]:
     """Everything, then without each group of features that the domain declares, see `ablation.GROUPS`."""
-    everything = case.quality(case.rankers())
+    rankers = case.rankers()
+    everything = case.quality(rankers)
     found = [case.variant("everything", len(declared), everything, everything)]
+    if told := case.told(rankers, everything):
+        found.append(told)
     for name, kept in variants(declared).items():
         left = case.quality(case.rankers(kept))
         found.append(case.variant(name, len(kept), left, everything))

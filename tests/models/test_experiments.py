@@ -92,8 +92,9 @@ def test_every_seed_gives_another_ranker_of_the_same_decisions(case):
 
 
 def test_a_ranker_without_a_group_has_not_seen_it(case):
-    everything, *others = experiments.ablation(case, parse_features(SHOP))
+    everything, told, *others = experiments.ablation(case, parse_features(SHOP))
     assert (everything.features, everything.gain.mean) == (len(DEFINITIONS.names), 0)
+    assert told.name == "ranker, told the shown positions"
     assert {variant.name for variant in others} >= {"without the user's state", "without the position"}
     assert all(variant.features < everything.features for variant in others)
     # Of the made-up decisions the first two features say most.
