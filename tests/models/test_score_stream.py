@@ -24,6 +24,7 @@ from pipelines.io import checkpoints, delta
 from pipelines.models import package, ranker
 from pipelines.models.carried import Carried, Silver
 from pipelines.models.outliers import OutlierModel
+from pipelines.models.packed_features import VALUE
 from pipelines.models.registered import Training
 from pipelines.models.registry import Registry
 from tests import builders_features as b
@@ -101,6 +102,10 @@ def in_order(table):
     return table.sort_by("decision_id").to_pylist()
 
 
+def values_of(row):
+    return np.frombuffer(row["features"], VALUE)
+
+
 @pytest.fixture
 def lake(spark):
     made = Lake(spark)
@@ -112,7 +117,7 @@ def test_carried_state_gives_what_one_replay_gives(lake):
     rows = history(0, 12)
     lake.add(rows)
     at_once = in_order(Carried(DEFINITIONS, lake.silver()).rows(decisions_of(rows)))
-    assert {len(r["features"]) for r in at_once} == {4 * 5}
+    assert {values_of(r).size for r in at_once} == {4 * 5}
     assert at_once[-1]["positions"] == [1, 2, 3, 4]
     in_parts = Carried(DEFINITIONS, lake.silver())
     parts = [in_parts.rows(decisions_of(rows[start : start + 6])) for start in range(0, 24, 6)]
@@ -134,8 +139,8 @@ def test_carried_state_reads_with_the_vectors_of_the_ranker_that_scores(lake):
         expected = b.a_replay(definitions, ITEM_ROWS, vectors).advance(b.a_history(rows, definitions))
         values = np.split(expected.features.ravel(), expected.starts[1:-1])[chosen]
         for row, value in zip(sorted(found, key=lambda r: r["decided_at"]), values, strict=True):
-            np.testing.assert_array_equal(np.array(row["features"], np.float32), value)
-    assert not np.isnan(parts[0][-1]["features"]).all()
+            np.testing.assert_array_equal(values_of(row), value)
+    assert not np.isnan(values_of(parts[0][-1])).all()
 
 
 def test_a_restart_folds_what_was_scored_before_and_reads_the_new_only(lake):
@@ -172,7 +177,7 @@ def test_new_versions_of_items_are_learnt_while_the_stream_runs(lake):
     lake.tables[ITEMS].append(an_item("i0", offset=7, since=since, price=99.0))
     found = {r["decision_id"]: r for r in carried.rows(decisions_of(rows[8:])).to_pylist()}
     seventh = found["d7"]
-    price = seventh["features"][:: len(DEFINITIONS.names)][seventh["items"].index("i0")]
+    price = values_of(seventh)[:: len(DEFINITIONS.names)][seventh["items"].index("i0")]
     assert price == 99.0
 
 
