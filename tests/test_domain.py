@@ -40,7 +40,7 @@ def problem_of(old, new):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["shop", "ranklens"])
+@pytest.mark.parametrize("name", ["shop", "ranklens", "ranklens_basic"])
 def test_the_shipped_domains_load(name):
     assert load_domain(name, SETTINGS).name == name
 
