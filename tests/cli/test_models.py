@@ -167,7 +167,7 @@ def test_two_versions_are_compared_by_figures_and_what_differs(house, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("list", "listed-rankr"), "no model listed-rankr is registered; did you mean 'listed-ranker'?"),
+        (("list", "listed-rankr"), "no model listed-rankr is registered; did you mean 'listed-ranker'"),
         (("show", NAME, "9"), r"listed-ranker has no version 9; it has ['3', '2', '1']"),
         (
             ("show", NAME, "shadow"),
