@@ -22,11 +22,15 @@ from pipelines.settings import Settings
 def local_part(settings: Settings, table: Table, part: tuple[str, str], columns: Sequence[str]) -> pa.Table:
     """Columns of the rows of one value of a partition column, (column, value), without Spark; no rows where
     the lake is not local or has no such table."""
-    where, (column, value) = delta.path(settings, table), part
+    where = delta.path(settings, table)
     if not is_local(where) or not deltalake.DeltaTable.is_deltatable(str(local_path(where))):
         return arrow_schema(table.schema).empty_table().select(columns)
-    rows = deltalake.DeltaTable(str(local_path(where))).to_pyarrow_dataset()
-    return rows.to_table(columns=list(columns), filter=ds.field(column) == value)
+    return _rows(deltalake.DeltaTable(str(local_path(where))), part, columns)
+
+
+def _rows(opened: deltalake.DeltaTable, part: tuple[str, str], columns: Sequence[str]) -> pa.Table:
+    column, value = part
+    return opened.to_pyarrow_dataset().to_table(columns=list(columns), filter=ds.field(column) == value)
 
 
 def read_part(
@@ -51,6 +55,5 @@ def read_part(
         files = pa.table(opened.get_add_actions(flatten=True))
         chosen = files.filter(pc.equal(files[f"partition.{column}"], value))
         if (pc.sum(chosen["num_records"]).as_py() or 0) <= most:
-            wanted = ds.field(column) == value
-            return opened.to_pyarrow_dataset().to_table(columns=list(columns), filter=wanted)
+            return _rows(opened, part, columns)
     return delta.read(spark, settings, table, version).where(F.col(column) == value).select(*columns)
