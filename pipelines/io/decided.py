@@ -38,22 +38,19 @@ class Decided:
 
 def find(settings: Settings, decision_id: str) -> Decided:
     """What the lake keeps of the decision. Raises ModelError when it was not scored, saying why."""
-    told = decision_id.replace("'", "''")
-    scores = lake.query(settings, f"SELECT * FROM gold.scores WHERE decision_id = '{told}' ORDER BY rank")
+    sql = "SELECT * FROM gold.scores WHERE decision_id = ? ORDER BY rank"
+    scores = lake.query(settings, sql, decision_id)
     if scores.empty:
-        raise ModelError(_unknown(settings, decision_id, told))
-    domain = str(scores.iloc[0]["model_name"]).rpartition("-")[0].replace("'", "''")
-    rows = lake.query(
-        settings,
-        f"SELECT * FROM gold.training_rows WHERE decision_id = '{told}' AND domain = '{domain}' "
-        "ORDER BY position",
-    )
+        raise ModelError(_unknown(settings, decision_id))
+    domain = str(scores.iloc[0]["model_name"]).rpartition("-")[0]
+    sql = "SELECT * FROM gold.training_rows WHERE decision_id = ? AND domain = ? ORDER BY position"
+    rows = lake.query(settings, sql, decision_id, domain)
     return Decided(decision_id, scores, rows, lake.version(settings, TRAINING_ROWS))
 
 
-def _unknown(settings: Settings, decision_id: str, told: str) -> str:
-    sql = f"SELECT event_time FROM silver.decisions WHERE decision_id = '{told}'"
-    landed = lake.query(settings, sql)
+def _unknown(settings: Settings, decision_id: str) -> str:
+    sql = "SELECT event_time FROM silver.decisions WHERE decision_id = ?"
+    landed = lake.query(settings, sql, decision_id)
     if landed.empty:
         return (
             f"there is no decision {decision_id} in the lake: neither in gold.scores nor in silver.decisions"

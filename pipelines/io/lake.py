@@ -54,8 +54,9 @@ def relation(
     )
 
 
-def query(settings: Settings, sql: str) -> pd.DataFrame:
-    """Rows of an SQL query (DuckDB's dialect) in which tables are written as in `gold.sessions`.
+def query(settings: Settings, sql: str, *values: str) -> pd.DataFrame:
+    """Rows of an SQL query (DuckDB's dialect) in which tables are written as in `gold.sessions`; each `?`
+    stands for one of `values`.
 
     Raises LakePulseError for a table that no contract names.
     """
@@ -69,7 +70,7 @@ def query(settings: Settings, sql: str) -> pd.DataFrame:
                 relation(connection, settings, table).create_view(view)
                 connection.execute(f"CREATE VIEW {schema}.{short} AS SELECT * FROM {view}")
         try:
-            return connection.sql(sql).df()
+            return connection.execute(sql, values).df()
         except duckdb.CatalogException as problem:
             raise LakePulseError(f"{problem}; the lake's tables are: {', '.join(TABLES)}") from None
 

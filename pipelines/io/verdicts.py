@@ -27,9 +27,8 @@ def keep(record: Mapping[str, Any], settings: Settings, spark: Callable[[], Spar
 
 def of_model(settings: Settings, name: str) -> list[dict[str, Any]]:
     """All records about a model's versions, newest first."""
-    told = name.replace("'", "''")
-    sql = f"SELECT * FROM ops.gate_records WHERE model_name = '{told}' ORDER BY decided_at DESC"
-    found: list[dict[str, Any]] = lake.query(settings, sql).to_dict("records")  # type: ignore[assignment]
+    sql = "SELECT * FROM ops.gate_records WHERE model_name = ? ORDER BY decided_at DESC"
+    found: list[dict[str, Any]] = lake.query(settings, sql, name).to_dict("records")  # type: ignore[assignment]
     return [row | {"figures": dict(row["figures"]), "checks": list(row["checks"])} for row in found]
 
 
