@@ -1,7 +1,8 @@
 """B1: JSON events of about 280 bytes in 4 partitions, Kafka to Delta: ours beside the textbook `from_json`
 stream.
 
-Compared are CPU seconds (all processes of the application, start-up left out) and wall time. `land` keeps
+Compared are CPU seconds (all processes of the application) and wall time of warm streams: each contender has
+landed other events in the same process before. `land` keeps
 every byte with its coordinates; `land + refine` also parses, judges and deduplicates, which is more than the
 textbook's `from_json` does.
 """
@@ -46,11 +47,11 @@ def librdkafka(bootstrap: str, events: int) -> dict[str, float]:
     return figures
 
 
-def contender(name: str, bootstrap: str) -> dict[str, float]:
-    """One run of a contender into an empty lake."""
+def contender(name: str, bootstrap: str, warm_up: str) -> dict[str, float]:
+    """One run of a contender into an empty lake, warmed up on the events of another broker."""
     with tempfile.TemporaryDirectory(prefix="lakepulse-b01-") as state:
         env = {"LAKEPULSE__PATHS__STATE": state, "LAKEPULSE__KAFKA__BOOTSTRAP": bootstrap}
-        return harness.case("benchmarks.b01_case", name, env=env)
+        return harness.case("benchmarks.b01_case", name, warm_up, env=env)
 
 
 def main() -> None:
@@ -58,13 +59,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2_000_000, help="events in Kafka (default: 2 M)")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each contender (default: 2)")
+    parser.add_argument(
+        "--warm-up", type=int, default=500_000, help="events before the measured ones (default: 500,000)"
+    )
     args = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="lakepulse-b01-kafka-") as folder,
-        broker(Path(folder)) as bootstrap,
+        broker(Path(folder) / "measured") as bootstrap,
+        broker(Path(folder) / "warm_up") as warm_up,
     ):
         size = fill(bootstrap, args.events)
-        cases = {title: (lambda n=name: contender(n, bootstrap)) for title, name in CONTENDERS.items()}
+        fill(warm_up, args.warm_up)
+        cases = {
+            title: (lambda n=name: contender(n, bootstrap, warm_up)) for title, name in CONTENDERS.items()
+        }
         found = harness.alternate(
             cases | {"librdkafka, bare": lambda: librdkafka(bootstrap, args.events)}, args.rounds
         )

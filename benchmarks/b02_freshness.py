@@ -44,6 +44,11 @@ def latencies(table: Path, since_ms: float) -> np.ndarray[Any, Any]:
     return np.concatenate(found) if found else np.empty(0)
 
 
+def has_rows(table: Path) -> bool:
+    """Whether any commit has added a file: the contender is at work."""
+    return any('"add"' in commit.read_text() for commit in (table / "_delta_log").glob("*.json"))
+
+
 def contender(name: str, rate: int, seconds: int) -> dict[str, Any]:
     """Run one contender against a broker of its own while events come in."""
     with (
@@ -58,7 +63,7 @@ def contender(name: str, rate: int, seconds: int) -> dict[str, Any]:
                 command, cwd=harness.ROOT, env=env, stdout=subprocess.PIPE, stderr=log, text=True
             )
             produce_steadily(bootstrap, rate, 3)
-            while not list((table / "_delta_log").glob("*1.json")) and running.poll() is None:
+            while not has_rows(table) and running.poll() is None:
                 time.sleep(0.2)
             since = time.time() * 1000 + WARM_UP_S * 1000
             sent = produce_steadily(bootstrap, rate, seconds + WARM_UP_S, since)
