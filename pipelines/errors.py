@@ -11,6 +11,8 @@ LakePulseError
 ├── CheckpointError        a checkpoint belongs to another query, table or topic
 ├── InputFileError         a file to replay or land cannot be read as what it claims to be
 ├── OutputFileError        a file cannot be written where it was asked for
+├── StoreError             the online store is missing, foreign, damaged or does not answer
+│   └── FenceError         somebody else folded into the online store in between
 ├── FeatureError           a feature declaration, layout or state does not fit
 ├── TrainingError          the data cannot train or judge a model
 ├── ModelError             a registered model is damaged, foreign or unsafe to load
@@ -57,6 +59,14 @@ class InputFileError(LakePulseError):
 
 class OutputFileError(LakePulseError):
     """A file cannot be written where it was asked for."""
+
+
+class StoreError(LakePulseError):
+    """The online store is missing, foreign, damaged or does not answer."""
+
+
+class FenceError(StoreError):
+    """Somebody else folded into the online store since its fences were read."""
 
 
 class FeatureError(LakePulseError):

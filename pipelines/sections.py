@@ -57,6 +57,7 @@ class Streams:
     max_offsets_per_trigger: int
     max_files_per_trigger: int
     silver_batch_bytes: int
+    store_trigger_ms: int
     bronze_trigger_ms: int
     silver_trigger_ms: int
     gold_trigger_ms: int
@@ -82,6 +83,18 @@ class Gold:
     session_gap_minutes: int
     rolling_days: tuple[int, ...]
     behaviour_window_minutes: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """The online store, and how long it keeps what is idle."""
+
+    kind: str
+    path: str
+    url: str
+    prefix: str
+    idle_days: int
+    catalog_days: int
 
 
 @dataclass(frozen=True)

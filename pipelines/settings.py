@@ -27,6 +27,7 @@ from pipelines.sections import (
     Paths,
     Silver,
     Spark,
+    Store,
     Streams,
     Training,
     Tuning,
@@ -52,6 +53,7 @@ class Settings:
     streams: Streams
     silver: Silver
     gold: Gold
+    store: Store
     vectors: Vectors
     training: Training
     tuning: Tuning
@@ -75,6 +77,11 @@ class Settings:
     def checkpoints(self) -> str:
         """URI or absolute folder of the checkpoints."""
         return self.paths.checkpoints or str(self.state / "checkpoints")
+
+    @property
+    def store_path(self) -> Path:
+        """Folder of the online store, where it is one of this machine."""
+        return Path(self.store.path) if self.store.path else self.state / "store"
 
     @property
     def drops(self) -> str:

@@ -1,0 +1,154 @@
+"""The online store: state records by key, with the place in Kafka up to which they are folded.
+
+Records and fences (topic, partition → offset of the next message to fold) change together, in one
+transaction, and are read together: whoever reads both knows exactly which messages the records hold. A store
+belongs to one way of folding; another one is refused, never mixed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.errors import SettingsError, StoreError, nearest
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:  # kernels take seconds to import, and who only reads records needs none
+    from pipelines.features.definitions import Definitions
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+KINDS = {
+    b"e": "everything",
+    b"i": "item",
+    b"v": "value",
+    b"u": "user",
+    b"d": "day",
+    b"c": "catalog",
+    b"a": "arrival",
+}
+"""First byte of a key → what its record is of: the four of `carriers`, and what the stream itself keeps: the
+day of a user's latest arrival, versions of items, a partition's latest arrival."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Records by key, those that there are, and the fences of the same moment."""
+
+    records: dict[bytes, bytes]
+    fences: dict[Place, int]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How many records there are of each kind and how many bytes those take; and the bytes of the store."""
+
+    records: dict[str, int]
+    record_bytes: dict[str, int]
+    total_bytes: int
+
+
+class OnlineStore(ABC):
+    """What every kind of store offers. Any number of processes may read while one writes; no reader waits.
+
+    A store that `rebuild_store` has put in the place of this one is taken up by the next call.
+    """
+
+    @abstractmethod
+    def read(self, keys: Sequence[bytes]) -> Snapshot:
+        """The records of these keys and all fences, as they were at one moment."""
+
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The records of these keys that there are."""
+        return self.read(keys).records
+
+    @abstractmethod
+    def fences(self) -> dict[Place, int]:
+        """The offset of the next message to fold, of every partition of which something was folded."""
+
+    def fence(self, topic: str, partition: int) -> int:
+        """The offset of the next message to fold; 0 before the first."""
+        return self.fences().get((topic, partition), 0)
+
+    @abstractmethod
+    def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Keys and records of one kind (the first byte of `prefix`) whose key begins with `prefix` and is
+        greater than `after`, in order. What is written meanwhile may be among them or not."""
+
+    @abstractmethod
+    def write(
+        self,
+        records: Mapping[bytes, bytes | None],
+        fences: Mapping[Place, int],
+        expected: Mapping[Place, int],
+    ) -> None:
+        """Put these records (None: delete) and fences in one transaction, if all fences are still `expected`.
+
+        Raises FenceError when they are not: somebody folded in between; read again and skip what is done.
+        """
+
+    @abstractmethod
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep every writer of every process waiting, but this store and one made by `beside`."""
+
+    @abstractmethod
+    def beside(self) -> OnlineStore:
+        """A new, empty store of the same kind that nobody reads until it is published."""
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Make this store, made by `beside`, the one that all read and write; the one before is deleted."""
+
+    @abstractmethod
+    def stats(self) -> Stats:
+        """What the store holds."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it; harmless when that was done before."""
+
+    def __enter__(self) -> OnlineStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def states_version(definitions: Definitions) -> str:
+    """A hash of all that decides what a state record holds after an event: its layout, and what is folded
+    into it. Features that only read differently share it."""
+    program = definitions.program
+    parts = [program.targets, program.steps, program.step_values, program.rings, program.rewards]
+    digest = hashlib.sha256(definitions.layouts.hash.encode())
+    for part in parts:
+        digest.update(part.tobytes())
+    names = (definitions.events, definitions.attributes, definitions.numbers, program.gap)
+    digest.update(repr(names).encode())
+    return digest.hexdigest()[:16]
+
+
+def open_store(settings: Settings, definitions: Definitions, readonly: bool = True) -> OnlineStore:
+    """The store of the settings. One that is not there yet is made, unless it is only to be read.
+
+    Raises StoreError when there is none to read, when it does not answer, and for a store that was folded by
+    other definitions.
+    """
+    from pipelines.io.lmdb_store import LmdbStore
+
+    version, kind = states_version(definitions), settings.store.kind
+    if kind == "lmdb":
+        return LmdbStore(settings.store_path, version, readonly)
+    raise SettingsError(f"store.kind must be lmdb, not {kind!r}{nearest(kind, ['lmdb'])}")
+
+
+def other_version(where: str, found: str, wanted: str) -> StoreError:
+    """The refusal of a store that was folded by other definitions."""
+    return StoreError(
+        f"the online store {where} was folded under the version {found or 'none'} of states, these features "
+        f"need {wanted}: build it again from bronze (`./spark-submit.sh rebuild_store`)"
+    )

@@ -1,0 +1,222 @@
+"""The online store: one suite of tests for every kind of store."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import time
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from pipelines import settings as settings_module
+from pipelines.domain import load_domain
+from pipelines.errors import FenceError, SettingsError, StoreError
+from pipelines.features.definitions import compile_definitions
+from pipelines.io.lmdb_store import LmdbStore
+from pipelines.io.online_store import open_store, states_version
+from pipelines.io.packing import PACKED_FROM, packed, unpacked
+
+VERSION = "0123456789abcdef"
+PLACE = ("interactions", 0)
+processes = multiprocessing.get_context("spawn")
+
+
+def key(number, kind=b"u"):
+    return kind + number.to_bytes(8, "big")
+
+
+@pytest.fixture(params=["lmdb"])
+def opener(request, tmp_path):
+    """Opens the same store again and again, to read or to write."""
+    opened = []
+
+    def open_it(readonly=False, version=VERSION):
+        opened.append(LmdbStore(tmp_path / "store", version, readonly))
+        return opened[-1]
+
+    yield open_it
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(opener):
+    return opener()
+
+
+def test_what_was_written_is_read_by_others_at_one_moment(opener, store):
+    reader = opener(readonly=True)
+    store.write({key(1): b"one", key(2): b"two", key(1, b"i"): b"item"}, {PLACE: 5}, {})
+    snapshot = reader.read([key(1), key(3), key(1, b"i")])
+    assert snapshot.records == {key(1): b"one", key(1, b"i"): b"item"}
+    assert snapshot.fences == reader.fences() == {PLACE: 5}
+    assert reader.get_many([key(2)]) == {key(2): b"two"}
+    assert (reader.fence(*PLACE), reader.fence("catalog", 3)) == (5, 0)
+
+
+def test_a_write_is_refused_when_somebody_folded_in_between(opener, store):
+    other = opener()
+    store.write({key(1): b"one"}, {PLACE: 5}, {})
+    for expected in ({}, {PLACE: 4}, {PLACE: 5, ("catalog", 0): 0}):
+        with pytest.raises(FenceError, match="not"):
+            other.write({key(1): b"ONE", key(2): b"TWO"}, {PLACE: 9}, expected)
+    assert store.read([key(1), key(2)]).records == {key(1): b"one"}
+    other.write({key(1): None}, {("catalog", 0): 2}, {PLACE: 5})
+    assert store.read([key(1)]).records == {}
+    assert store.fences() == {PLACE: 5, ("catalog", 0): 2}
+
+
+def test_a_reader_cannot_write(opener, store):
+    with pytest.raises(StoreError, match="read only"):
+        opener(readonly=True).write({}, {PLACE: 1}, {})
+
+
+def test_a_store_of_another_version_is_refused(opener, store):
+    for readonly in (True, False):
+        with pytest.raises(
+            StoreError, match=r"under the version 0123456789abcdef .* need ffff.*rebuild_store"
+        ):
+            opener(readonly, version="ffff")
+
+
+def test_a_scan_goes_through_one_kind_in_order(store):
+    records = {key(number): bytes([number % 256]) for number in range(2_500)}
+    store.write(records | {key(7, b"i"): b"", key(7, b"v"): b""}, {}, {})
+    assert list(store.scan(b"u")) == sorted(records.items())
+    assert [found for found, _ in store.scan(b"u", after=key(2_497))] == [key(2_498), key(2_499)]
+    assert [found for found, _ in store.scan(key(256)[:8])] == [key(number) for number in range(256, 512)]
+
+
+def test_it_tells_what_it_holds(store):
+    store.write({key(1): bytes(100), key(2): bytes(100), key(1, b"v"): b"x"}, {PLACE: 1}, {})
+    stats = store.stats()
+    assert (stats.records["user"], stats.records["value"], stats.records["item"]) == (2, 1, 0)
+    assert stats.record_bytes["user"] > 0
+    assert stats.total_bytes >= sum(stats.record_bytes.values())
+
+
+def test_a_store_beside_takes_the_place_of_this_one_for_all(opener, store):
+    reader = opener(readonly=True)
+    store.write({key(1): b"old"}, {PLACE: 5}, {})
+    with store.hold(), store.beside() as new:
+        new.write({key(1): b"new"}, {PLACE: 7}, {})
+        assert reader.read([key(1)]).records == {key(1): b"old"}
+        new.publish()
+    assert reader.read([key(1)]) == store.read([key(1)])
+    assert reader.read([key(1)]).records == {key(1): b"new"}
+    with pytest.raises(FenceError):
+        store.write({key(1): b"older"}, {PLACE: 6}, {PLACE: 5})
+    store.write({key(1): b"newer"}, {PLACE: 8}, {PLACE: 7})
+    assert opener(readonly=True).get_many([key(1)]) == {key(1): b"newer"}
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.integers(0, 5), st.one_of(st.none(), st.binary(max_size=9)), max_size=4),
+        max_size=6,
+    )
+)
+@hypothesis_settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_after_any_writes_it_holds_what_a_dictionary_does(store, batches):
+    expected = dict(store.scan(b"u"))
+    for batch in batches:
+        changes = {key(number): value for number, value in batch.items()}
+        fences = store.fences()
+        store.write(changes, {PLACE: fences.get(PLACE, 0) + 1}, fences)
+        expected = {k: v for k, v in (expected | changes).items() if v is not None}
+        assert store.get_many([key(number) for number in range(6)]) == expected
+
+
+@given(st.binary(max_size=50), st.integers(0, 3 * PACKED_FROM))
+def test_records_are_packed_without_loss(some, zeros):
+    record = some + bytes(zeros)
+    assert unpacked(packed(record)) == record
+    assert len(packed(record)) <= len(record) + 1
+
+
+def test_a_map_that_is_full_grows_also_for_those_that_read(tmp_path):
+    writer = LmdbStore(tmp_path, VERSION, readonly=False, map_bytes=1 << 18)
+    there, here = processes.Pipe()
+    reader = processes.Process(target=read_when_told, args=(tmp_path, there))
+    reader.start()
+    try:
+        assert here.recv() is None
+        for number in range(40):
+            value = os.urandom(PACKED_FROM) * 4
+            writer.write({key(number): value}, {PLACE: number + 1}, writer.fences())
+        here.send(39)
+        assert here.recv() == value
+    finally:
+        reader.join(20)
+        writer.close()
+
+
+def read_when_told(root, pipe):
+    with LmdbStore(root, VERSION, readonly=True) as store:
+        pipe.send(store.get_many([key(1)]).get(key(1)))
+        number = pipe.recv()
+        pipe.send(store.get_many([key(number)]).get(key(number)))
+
+
+def write_for_ever(root):
+    with LmdbStore(root, VERSION, readonly=False) as store:
+        while True:
+            fences = store.fences()
+            number = fences.get(PLACE, 0) + 1
+            store.write({key(n): number.to_bytes(8, "big") for n in range(50)}, {PLACE: number}, fences)
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_transactions(tmp_path):
+    last = 0
+    for pause in (0.0, 0.013):
+        writer = processes.Process(target=write_for_ever, args=(tmp_path,))
+        writer.start()
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "current").is_symlink():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        with LmdbStore(tmp_path, VERSION, readonly=True) as reader:
+            while reader.fence(*PLACE) <= last:
+                assert time.monotonic() < deadline
+        time.sleep(pause)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        with LmdbStore(tmp_path, VERSION, readonly=True) as reader:
+            snapshot = reader.read([key(n) for n in range(50)])
+            last = snapshot.fences[PLACE]
+            assert set(snapshot.records.values()) == {last.to_bytes(8, "big")}
+
+
+def test_a_folder_without_a_store_is_told_to_readers(tmp_path):
+    with pytest.raises(StoreError, match=r"no online store in .*update_online_store makes it"):
+        LmdbStore(tmp_path / "none", VERSION, readonly=True)
+
+
+def test_states_have_the_version_of_what_is_folded_into_them():
+    loaded = settings_module.load(environ={})
+    shop = load_domain("shop", loaded)
+    definitions = compile_definitions(shop)
+    view = msgspec.structs.replace(shop.event_types["view"], reward=0.7)
+    other = compile_definitions(msgspec.structs.replace(shop, event_types={**shop.event_types, "view": view}))
+    assert states_version(compile_definitions(shop)) == states_version(definitions)
+    assert other.layouts.hash == definitions.layouts.hash
+    assert states_version(other) != states_version(definitions)
+
+
+def test_the_settings_choose_the_store(settings):
+    definitions = compile_definitions(load_domain("shop", settings))
+    with pytest.raises(StoreError, match="no online store"):
+        open_store(settings, definitions)
+    with (
+        open_store(settings, definitions, readonly=False) as store,
+        open_store(settings, definitions) as reader,
+    ):
+        store.write({key(1): b"one"}, {PLACE: 1}, {})
+        assert reader.get_many([key(1)]) == {key(1): b"one"}
+    wrong = dataclasses.replace(settings, store=dataclasses.replace(settings.store, kind="lmbd"))
+    with pytest.raises(SettingsError, match=r"store.kind .* not 'lmbd'; did you mean 'lmdb'"):
+        open_store(wrong, definitions)
