@@ -35,19 +35,32 @@ _VERSION = b"version"
 class LmdbStore(OnlineStore):
     """A store below a folder. Threads may share it; a forked process opens its own."""
 
-    def __init__(self, root: Path, version: str, readonly: bool, map_bytes: int = MAP_BYTES) -> None:
-        """Open what `current` names. Raises StoreError for a folder without a store, if it is only to be
-        read, and for a store of another version."""
-        self._root, self._version, self._readonly, self._map_bytes = root, version, readonly, map_bytes
+    def __init__(
+        self,
+        root: Path,
+        version: str,
+        readonly: bool = True,
+        *,
+        map_bytes: int = MAP_BYTES,
+        is_beside: bool = False,
+    ) -> None:
+        """Open what `current` names, or with `is_beside` a new store that nothing names yet. Raises
+        StoreError for a folder without a store, if it is only to be read, and for a store of another
+        version."""
+        self._root, self._version, self._readonly = root, version, readonly
+        self._is_beside, self._is_held = is_beside, False
         self._environment: _Environment | None = None
-        self._is_beside = self._is_held = False
+        if is_beside:
+            folder = root / f"store-{uuid.uuid4().hex[:12]}"
+            folder.mkdir(parents=True)
+            self._environment = _Environment.opened(folder, map_bytes, version)
+            return
         if not readonly:
             root.mkdir(parents=True, exist_ok=True)
             with self.hold():
                 if not (root / CURRENT).is_symlink():
-                    first = self.beside()
-                    first.publish()
-                    first.close()
+                    with LmdbStore(root, version, False, map_bytes=map_bytes, is_beside=True) as first:
+                        first.publish()
         self._used()
 
     def read(self, keys: Sequence[bytes]) -> Snapshot:
@@ -146,20 +159,14 @@ class LmdbStore(OnlineStore):
             with self.hold():
                 yield
 
-    def beside(self) -> LmdbStore:
-        """See `OnlineStore.beside`."""
-        folder = self._root / f"store-{uuid.uuid4().hex[:12]}"
-        folder.mkdir(parents=True)
-        made = LmdbStore.__new__(LmdbStore)
-        made._root, made._version, made._readonly = self._root, self._version, False
-        made._map_bytes, made._is_beside, made._is_held = self._map_bytes, True, False
-        made._environment = _Environment.opened(folder, self._map_bytes, self._version)
-        return made
-
     def publish(self) -> None:
         """See `OnlineStore.publish`."""
         assert self._environment is not None
         made, link = self._environment.path, self._root / f"{CURRENT}.{uuid.uuid4().hex[:12]}"
+        if not made.is_dir():
+            raise StoreError(
+                f"{made} is gone: another store was put in place meanwhile; run rebuild_store again"
+            )
         link.symlink_to(made.name)
         os.replace(link, self._root / CURRENT)
         self._is_beside = False

