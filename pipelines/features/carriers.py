@@ -5,18 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import starmap
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from pipelines.errors import FeatureError
 from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
-from pipelines.features.hashing import hash_text, hash_texts
 from pipelines.features.history import History
+from pipelines.features.ids import hash_list
 from pipelines.features.kernel import read
+from pipelines.features.lookups import Lookups
 from pipelines.features.program import Ints, States
 from pipelines.features.replay import Probes, fold, happenings
 from pipelines.features.rows import grown
@@ -55,9 +56,10 @@ class _Rows:
     rows: Ints
     hashes: Ints
 
+    @cached_property
     def named(self) -> list[bytes]:
-        text = self.hashes.astype(">i8").tobytes()
-        return [self.scope + text[i : i + 8] for i in range(0, len(text), 8)]
+        text, scope = self.hashes.astype(">i8").tobytes(), self.scope
+        return [scope + text[i : i + 8] for i in range(0, len(text), 8)]
 
 
 class Carrier:
@@ -79,12 +81,14 @@ class Carrier:
         scopes = zip((EVERYTHING, ITEM, VALUE, USER), kinds, strict=True)
         self._kept = {scope for scope, layout in scopes if layout.names != UNUSED}
         self._newest = np.iinfo(np.int64).min
+        self._latest: tuple[Request, Lookups, tuple[Ints, Ints, list[_Rows]]] | None = None
+        self._valued: tuple[Ints, Ints, Ints] | None = None
 
     def needed(self, history: History) -> list[bytes]:
         """Keys of the records that `advance` needs for this batch."""
         users, _ = np.unique(history.users, return_inverse=True)
         items = self.catalog.items.of(np.append(history.items, history.listed))
-        return [key for part in self._parts(users, items) for key in part.named()]
+        return [key for part in self._parts(users, items) for key in part.named]
 
     def advance(self, history: History, stored: Mapping[bytes, bytes]) -> Folded:
         """Fold a batch into the stored records that it needs; the others have no record yet.
@@ -106,15 +110,24 @@ class Carrier:
 
     def needed_for(self, request: Request) -> list[bytes]:
         """Keys of the records that `read` needs for this request."""
-        return [key for part in self._parts(*self._asked(request)) for key in part.named()]
+        _, _, parts = self._asked(request)
+        return [key for part in parts for key in part.named]
 
     def read(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
         """Features of the candidates as float32[items, names], as the replay reads them for a decision that
         shows these items in this order. Raises FeatureError for a record of another layout."""
-        user, items = self._asked(request)
-        for part in self._parts(user, items):
+        return np.ascontiguousarray(self._read(request, stored)[:, : len(self.definitions.names)])
+
+    def outcomes(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
+        """Outcomes of each candidate so far, and their smoothed rate, as float32[items, 2]: the baselines of
+        `Probes`."""
+        return self._read(request, stored)[:, len(self.definitions.names) :]
+
+    def _read(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
+        _, items, parts = self._asked(request)
+        for part in parts:
             self._load(part, stored)
-        features = read(
+        features: npt.NDArray[np.float32] = read(
             self.definitions.program,
             self._states,
             self.catalog.lookups(),
@@ -125,23 +138,24 @@ class Carrier:
             query_terms(request.query),
             request.as_of,
         )
-        return np.ascontiguousarray(features[:, : len(self.definitions.names)])
+        return features
 
-    def _asked(self, request: Request) -> tuple[Ints, Ints]:
-        user = np.array([hash_text(request.user_id)])
-        return user, self.catalog.items.of(hash_texts(pa.array(request.items, pa.string())))
+    def _asked(self, request: Request) -> tuple[Ints, Ints, list[_Rows]]:
+        """The user's hash, the items' rows and the records of a request; kept for its next question."""
+        kept = self._latest
+        if kept is None or kept[0] is not request or kept[1] is not self.catalog.lookups():
+            user, items = hash_list([request.user_id]), self.catalog.items.of(hash_list(request.items))
+            kept = self._latest = (request, self.catalog.lookups(), (user, items, self._parts(user, items)))
+        return kept[2]
 
     def _parts(self, users: Ints, items: Ints) -> list[_Rows]:
         """The records of these users (hashes), items (rows, -1 for none), of all values that the items ever
         had, and of everything."""
         catalog = self.catalog.lookups()
         rows = np.unique(items[items >= 0])
-        versions = _spans(catalog.versions[rows], catalog.versions[rows + 1])
-        values = [
-            catalog.value_rows[_spans(starts[versions], starts[versions + 1])]
-            for starts in catalog.value_starts
-        ]
-        found = np.unique(np.concatenate([np.zeros(0, np.int64), *values]))
+        starts, values = self._values(catalog)
+        valued = rows[rows < starts.size - 1]  # the others are only met in events
+        found = np.unique(values[_spans(starts[valued], starts[valued + 1])])
         nothing = np.zeros(1, np.int64)
         parts = (
             _Rows(EVERYTHING, nothing, nothing),
@@ -151,20 +165,45 @@ class Carrier:
         )
         return [part for part in parts if part.scope in self._kept]
 
+    def _values(self, catalog: Lookups) -> tuple[Ints, Ints]:
+        """(starts by item, rows of all values that the item ever had), for all items of the catalog."""
+        if self._valued is None or self._valued[0] is not catalog.value_rows:
+            owners, found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+            item_of = np.repeat(np.arange(catalog.versions.size - 1), np.diff(catalog.versions))
+            for ends in catalog.value_starts:
+                owners.append(np.repeat(item_of, np.diff(ends)))
+                found.append(catalog.value_rows[ends[0] : ends[-1]])
+            pairs = np.unique(np.stack([np.concatenate(owners), np.concatenate(found)]), axis=1)
+            counts = np.bincount(pairs[0], minlength=catalog.versions.size - 1)
+            self._valued = (
+                catalog.value_rows,
+                np.append(0, np.cumsum(counts)),
+                np.ascontiguousarray(pairs[1]),
+            )
+        return self._valued[1:]
+
     def _load(self, part: _Rows, stored: Mapping[bytes, bytes]) -> Ints:
         """Put the records into the states; their words come back."""
         states = self._room_for(part)
         new = self._version.tobytes() + bytes(8 * states.shape[1])
-        records = [stored.get(key, new) for key in part.named()]
-        for key, record in zip(part.named(), records, strict=True):
-            if len(record) != len(new) or record[:8] != new[:8]:
-                raise FeatureError(
-                    f"the record {key.hex()} was written under the layout {record[:8].hex()}, these "
-                    f"features need {self.definitions.layouts.hash}: build the records again from the history"
-                )
-        words = np.frombuffer(b"".join(records), np.int64).reshape(-1, 1 + states.shape[1])[:, 1:]
-        states[part.rows] = words
-        return words
+        records = [stored.get(key, new) for key in part.named]
+        if any(len(record) != len(new) for record in records):
+            raise self._foreign(part, records, len(new))
+        words = np.frombuffer(b"".join(records), np.int64).reshape(-1, 1 + states.shape[1])
+        if (words[:, 0] != self._version).any():
+            raise self._foreign(part, records, len(new))
+        states[part.rows] = words[:, 1:]
+        return words[:, 1:]
+
+    def _foreign(self, part: _Rows, records: list[bytes], size: int) -> FeatureError:
+        """The refusal of the first record of another layout."""
+        ours = self._version.tobytes()
+        found = zip(part.named, records, strict=True)
+        key, record = next((k, r) for k, r in found if len(r) != size or r[:8] != ours)
+        return FeatureError(
+            f"the record {key.hex()} was written under the layout {record[:8].hex()}, these "
+            f"features need {self.definitions.layouts.hash}: build the records again from the history"
+        )
 
     def _room_for(self, part: _Rows) -> Ints:
         """The states of the part's scope, with a row for each that it names."""
@@ -180,7 +219,7 @@ class Carrier:
         rows = np.flatnonzero((words != before).any(axis=1))
         head = np.full((rows.size, 1), self._version)
         text, size = np.hstack([head, words[rows]]).tobytes(), 8 * (1 + words.shape[1])
-        keys = _Rows(part.scope, rows, part.hashes[rows]).named()
+        keys = _Rows(part.scope, rows, part.hashes[rows]).named
         return {key: text[i * size : (i + 1) * size] for i, key in enumerate(keys)}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 
 from pipelines.features.columns import as_ints, as_ms, lists, whole
 from pipelines.features.hashing import hash_texts
+from pipelines.features.ids import hash_list
 from pipelines.features.program import DECISION_CODE, Ints
 from pipelines.features.words import query_terms
 
@@ -47,6 +49,59 @@ class History:
         shared = {"listed": self.listed, "terms": self.terms}
         own = {name: column[first:last] for name, column in vars(self).items() if name not in shared}
         return History(**own, **shared)
+
+
+def of_one(
+    code: int,
+    arrived: int,
+    *,
+    time: int,
+    user_id: str,
+    event_id: str,
+    item_id: str | None = None,
+    items: Sequence[str] = (),
+    query: str | None = None,
+) -> History:
+    """One event or decision (by its code) as the row of `in_arrival_order`, made without tables.
+
+    Nothing is to be read for it. Times in ms.
+    """
+    terms = query_terms(query)
+    ids = hash_list([user_id, event_id, *([] if item_id is None else [item_id])])
+    numbers = {
+        "times": time,
+        "arrived": arrived,
+        "codes": code,
+        "users": ids[0],
+        "ids": ids[1],
+        "items": 0 if item_id is None else ids[2],
+        "lists_from": 0,
+        "lists_to": len(items),
+        "queries_from": 0,
+        "queries_to": terms.size,
+        "as_of": 0,
+        "decision_rows": -1,
+    }
+    columns = {name: np.array([number], np.int64) for name, number in numbers.items()}
+    return History(**columns, listed=hash_list(items), terms=terms)
+
+
+def joined(parts: Sequence[History]) -> History:
+    """The parts as one history, one behind the other."""
+    if len(parts) == 1:
+        return parts[0]
+    moved = {"lists_from": "listed", "lists_to": "listed", "queries_from": "terms", "queries_to": "terms"}
+    before = {
+        name: np.cumsum([0, *(getattr(part, name).size for part in parts[:-1])])
+        for name in ("listed", "terms")
+    }
+    columns = {}
+    for column in fields(History):
+        pieces = [getattr(part, column.name) for part in parts]
+        if shared := moved.get(column.name):
+            pieces = [piece + at for piece, at in zip(pieces, before[shared], strict=True)]
+        columns[column.name] = np.concatenate(pieces)
+    return History(**columns)
 
 
 def in_arrival_order(events: pa.Table, decisions: pa.Table, codes: dict[str, int]) -> History:

@@ -6,9 +6,8 @@ import re
 import unicodedata
 
 import numpy as np
-import pyarrow as pa
 
-from pipelines.features.hashing import hash_texts
+from pipelines.features.ids import hash_list
 from pipelines.features.program import Ints
 
 WORD = re.compile(r"[^\W_]+")
@@ -35,7 +34,7 @@ def phrase(text: str) -> list[str]:
 
 def hashed(terms: list[str]) -> Ints:
     """The hash of each term."""
-    return hash_texts(pa.array(terms, pa.string()))
+    return hash_list(terms)
 
 
 def query_terms(text: str | None) -> Ints:
