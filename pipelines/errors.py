@@ -17,6 +17,7 @@ LakePulseError
 ├── TrainingError          the data cannot train or judge a model
 ├── ModelError             a registered model is damaged, foreign or unsafe to load
 ├── RegistryError          MLflow does not answer, or not as it should
+├── RequestError           a request to the scoring service is refused; carries the HTTP status
 └── AuditError             an audit of a table failed
 """
 
@@ -83,6 +84,15 @@ class ModelError(LakePulseError):
 
 class RegistryError(LakePulseError):
     """MLflow does not answer, or not as it should."""
+
+
+class RequestError(LakePulseError):
+    """A request to the scoring service is refused."""
+
+    def __init__(self, status: int, problem: str, retry_after_s: int | None = None) -> None:
+        """`status` is the HTTP status; after `retry_after_s` seconds the same request may be answered."""
+        super().__init__(problem)
+        self.status, self.retry_after_s = status, retry_after_s
 
 
 class AuditError(LakePulseError):

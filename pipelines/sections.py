@@ -187,6 +187,32 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """The scoring service: where it listens, what it takes, how it logs."""
+
+    host: str
+    port: int
+    workers: int
+    tls_certificate: str
+    tls_key: str
+    tokens: str
+    max_body_bytes: int
+    rate_per_client: float
+    max_waiting: int
+    budget_ms: int
+    events_timeout_ms: int
+    refresh_s: float
+    explore_share: float
+    features_share: float
+    queue_messages: int
+    spool_mb: int
+    remembered_decisions: int
+    accepted_events: int
+    access_log: bool
+    drain_s: float
+
+
+@dataclass(frozen=True)
 class Airflow:
     """The project's own Airflow."""
 

@@ -25,6 +25,7 @@ from pipelines.sections import (
     Kafka,
     Mlflow,
     Paths,
+    Serving,
     Silver,
     Spark,
     Store,
@@ -59,6 +60,7 @@ class Settings:
     tuning: Tuning
     mlflow: Mlflow
     gate: Gate
+    serving: Serving
     airflow: Airflow
     profile: str = "local"
     root: Path = field(default_factory=project_root)

@@ -17,9 +17,14 @@ from pipelines.io.checkpoints import is_local, local_path
 from pipelines.settings import Settings
 
 
-def _open(settings: Settings, table: Table) -> deltalake.DeltaTable | None:
+def location(settings: Settings, table: Table) -> str:
+    """Where the table is, as delta-rs takes it."""
     where = f"{settings.lake.rstrip('/')}/{table.name.replace('.', '/')}"
-    where = str(local_path(where)) if is_local(where) else where
+    return str(local_path(where)) if is_local(where) else where
+
+
+def _open(settings: Settings, table: Table) -> deltalake.DeltaTable | None:
+    where = location(settings, table)
     return deltalake.DeltaTable(where) if deltalake.DeltaTable.is_deltatable(where) else None
 
 
