@@ -26,6 +26,7 @@ INTERRUPTED = 130
 Batch = Callable[[Settings, SparkSession, argparse.Namespace], int | None]
 Query = StreamingQuery | LateQuery
 Stream = Callable[[Settings, SparkSession, argparse.Namespace], Sequence[Query]]
+Service = Callable[[Settings, argparse.Namespace], int]
 Arguments = Callable[[argparse.ArgumentParser], None]
 
 
@@ -44,7 +45,29 @@ def stream_job(name: str, description: str | None, run: Stream, arguments: Argum
     )
 
 
+def service_job(name: str, description: str | None, run: Service, arguments: Arguments | None = None) -> int:
+    """Run a service without Spark until it ends; its exit code is what `run` returns, 1 for an error of
+    ours."""
+    parser = _parser(name, description, arguments)
+    return _guarded(name, parser, run)
+
+
 def _job(name: str, description: str | None, run: Batch, arguments: Arguments | None, streaming: bool) -> int:
+    parser = _parser(name, description, arguments)
+    if streaming:
+        parser.add_argument("--once", action="store_true", help="process what is there now, then end")
+
+    def with_spark(settings: Settings, args: argparse.Namespace) -> int:
+        spark = spark_session(settings, name)
+        try:
+            return run(settings, spark, args) or 0
+        finally:
+            spark.stop()
+
+    return _guarded(name, parser, with_spark)
+
+
+def _parser(name: str, description: str | None, arguments: Arguments | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=name, description=description)
     parser.add_argument(
         "--domain",
@@ -54,10 +77,13 @@ def _job(name: str, description: str | None, run: Batch, arguments: Arguments | 
     parser.add_argument(
         "--profile", default="local", help="settings profile, conf/<profile>.yml (default: local)"
     )
-    if streaming:
-        parser.add_argument("--once", action="store_true", help="process what is there now, then end")
     if arguments:
         arguments(parser)
+    return parser
+
+
+def _guarded(name: str, parser: argparse.ArgumentParser, run: Service) -> int:
+    """Read the arguments and the settings, run, and turn an error of ours into an exit code."""
     args = parser.parse_args()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
@@ -70,11 +96,7 @@ def _job(name: str, description: str | None, run: Batch, arguments: Arguments | 
         settings = settings_module.load(args.profile)
         args.domain = load_domain(args.domain, settings)
         settings = args.domain.over(settings)
-        spark = spark_session(settings, name)
-        try:
-            return run(settings, spark, args) or 0
-        finally:
-            spark.stop()
+        return run(settings, args)
     except LakePulseError as problem:
         print(f"{name}: {problem}", file=sys.stderr)
         return 1

@@ -18,7 +18,7 @@ examples:
   lakepulse demo                                      a simulated shop
   lakepulse demo --data events.jsonl.gz --domain ../my/shop.yml
 
-Leaves Kafka, MLflow and the streams running: `lakepulse status` shows them, `lakepulse down` stops them.
+Leaves the local stack running, with the scoring service: see `lakepulse status`, stop it by `lakepulse down`.
 """
 EVENTS = 60_000  # first part of the simulated day: what the models learn from
 LIVE_EVENTS = 3_000  # sent when the champion is there: what it scores as it comes in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "start the local stack: Kafka, MLflow and the streams; what runs already stays as it is"
+HELP = "start the local stack: Kafka, MLflow, streams, scoring service; what runs already stays as it is"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

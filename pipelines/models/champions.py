@@ -22,14 +22,46 @@ class Champions:
     MLflow is down, also over a restart, and while a newer one cannot be loaded.
     """
 
-    def __init__(self, registry: Registry, cache: Path, domain: str, definitions_hash: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        cache: Path,
+        domain: str,
+        definitions_hash: str,
+        kinds: tuple[str, ...] = ("ranker", "outliers"),
+    ) -> None:
+        """`kinds` are the models that are asked for: all, or the ranker alone."""
         self._registry = registry
         self._cache = cache
         self._definitions_hash = definitions_hash
-        self._names = (f"{domain}-ranker", f"{domain}-outliers")
+        self._names = tuple(f"{domain}-{kind}" for kind in kinds)
         self._taken: dict[str, Champion] = {}
         self._refused: dict[str, str] = {}
         self._told: list[str] = []
+        self._answered = False
+
+    @property
+    def registry_answered(self) -> bool:
+        """Whether MLflow answered the latest look."""
+        return self._answered
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Model → the version of it that was refused last; the one before stays in charge."""
+        return dict(self._refused)
+
+    def look(self) -> Champion | None:
+        """The ranker in charge now; None while there has never been one."""
+        self._refresh(self._names[0])
+        return self._taken.get(self._names[0])
+
+    def refuse(self, champion: Champion, stays: Champion | None) -> None:
+        """Use the one that `stays` (None: none) instead of a version that turned out to be of no use."""
+        self._refused[champion.name] = champion.version
+        self._taken.pop(champion.name, None)
+        if stays is not None:
+            self._taken[stays.name] = stays
+            self._pointer(stays.name).write_text(stays.version)
 
     def are_there(self) -> bool:
         """Whether both models have a champion that can be used; says which one is missing when that
@@ -60,7 +92,9 @@ class Champions:
     def _refresh(self, name: str) -> None:
         try:
             version = self._registry.current(name)
+            self._answered = True
         except RegistryError as problem:
+            self._answered = False
             version = self._remembered(name)
             log.warning("%s stays at version %s: %s", name, version, problem)
         held = self._taken.get(name)

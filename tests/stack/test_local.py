@@ -87,6 +87,7 @@ def test_status_shows_what_answers_where(stack: Stack) -> None:
         "kafka": "running",
         "mlflow": "running",
         "streams": "stopped",
+        "service": "stopped",
     }
     assert parts["kafka"]["address"] == stack.settings.bootstrap
     assert parts["mlflow"]["address"] == stack.settings.tracking_uri
@@ -194,4 +195,4 @@ def test_a_chosen_part_brings_what_it_needs() -> None:
 
 
 def test_down_ends_in_time_whatever_the_parts_do(settings: Settings) -> None:
-    assert sum(part.grace_s(settings) for part in local.PARTS) <= 18
+    assert sum(part.grace_s(settings) for part in local.PARTS) <= 21

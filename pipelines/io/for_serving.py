@@ -1,0 +1,71 @@
+"""What the scoring service needs of the outside, put together."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipelines.clock import now_ms
+from pipelines.domain import Domain
+from pipelines.errors import ModelError
+from pipelines.features.definitions import compile_definitions
+from pipelines.io import decided, items
+from pipelines.io.late_store import LateStore
+from pipelines.io.outbox import Outbox
+from pipelines.models import package
+from pipelines.models.contest import model_cache
+from pipelines.models.explanation import explain
+from pipelines.models.registry import Registry
+from pipelines.serving.explaining import explained_items
+from pipelines.serving.ports import Outside
+from pipelines.settings import Settings
+
+
+def outside(settings: Settings, domain: Domain, worker: int) -> Outside:
+    """The store, Kafka, the lake and the tokens' file of these settings; `worker` tells the processes of one
+    service apart."""
+    return Outside(
+        store=LateStore(settings, compile_definitions(domain)),
+        outbox=Outbox(settings, settings.state / "spool" / f"decisions-{worker}"),
+        items_version=partial(items.version, settings),
+        items=partial(items.items, settings),
+        tokens=partial(tokens, settings),
+        decided=partial(explained, settings),
+        now_ms=now_ms,
+    )
+
+
+def tokens(settings: Settings) -> str | None:
+    """The text of the tokens' file; None without one."""
+    path = Path(settings.serving.tokens) if settings.serving.tokens else settings.state / "tokens"
+    return path.read_text(encoding="utf-8") if path.is_file() else None
+
+
+def explained(settings: Settings, decision_id: str) -> dict[str, Any]:
+    """A decision that the lake keeps, with what its scores are made of. Raises ModelError for one that was
+    not scored, or of which no features are kept."""
+    found = decided.find(settings, decision_id)
+    if found.rows.empty:
+        raise ModelError(
+            f"decision {decision_id} was scored, but gold.training_rows does not keep its features yet: "
+            "build_training_set does, once outcomes are known"
+        )
+    registry = Registry(settings.tracking_uri)
+    ranker = package.load_ranker(registry.fetch(*found.model, model_cache(settings)))
+    made_by = found.rows.iloc[0]["definitions_hash"]
+    if made_by != ranker.definitions_hash:
+        raise ModelError(
+            f"gold.training_rows keeps features {made_by} of decision {decision_id}, its model takes "
+            f"{ranker.definitions_hash}: the features that it has seen are no longer there"
+        )
+    logged = dict(zip(found.scores["item_id"], found.scores["score"], strict=True))
+    why = explain(ranker, found.rows["item_id"].tolist(), found.features, logged)
+    about = {
+        "decision_id": decision_id,
+        "as_of": int(found.scores.iloc[0]["decided_at"].timestamp() * 1000),
+        "model_version": "/".join(found.model),
+        "definitions_hash": ranker.definitions_hash,
+        "features_from": f"gold.training_rows at version {found.rows_version}",
+    }
+    return about | explained_items(why)

@@ -1,0 +1,99 @@
+"""The server around the application: it listens, and it ends without cutting off a request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from pipelines.errors import SettingsError
+from pipelines.serving.access import Access
+from pipelines.serving.http import App
+from pipelines.serving.keeper import Keeper, tokens_of
+
+log = logging.getLogger("lakepulse")
+BACKLOG = 1024
+QUIET_S = 0.3
+SWITCH_S = 0.0005
+"""How long a thread that makes the next engine ready may keep requests waiting for the interpreter; Python's
+own 5 ms are as long as five rankings."""
+
+
+def check_open(host: str, has_tokens: bool, insecure: bool) -> None:
+    """Raise SettingsError for an address that others can reach while nobody needs a token.
+
+    >>> check_open("127.0.0.1", has_tokens=False, insecure=False)
+    """
+    is_loopback = host == "localhost" or (
+        (host[:1].isdigit() or ":" in host) and ip_address(host).is_loopback
+    )
+    if not (has_tokens or insecure or is_loopback):
+        raise SettingsError(
+            f"serving.host is {host}, which others can reach, and there are no tokens: set serving.tokens, "
+            "or start with --insecure"
+        )
+
+
+async def serve(keeper: Keeper, host: str, port: int, insecure: bool, tell_ready: Callable[[], None]) -> int:
+    """Answer on that port until SIGTERM or Ctrl-C, then finish what was begun; the exit code is 0 then.
+
+    Several processes may share a port.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    service, serving = keeper.service, keeper.service.settings.serving
+    access = Access(tokens_of(service))
+    check_open(host, access.tokens is not None, insecure)
+    app = App(service, access, keeper.is_ready, keeper.health, keeper.rollback)
+    has_tls = bool(serving.tls_certificate)
+    server = Server(
+        app,
+        address=host,
+        port=port,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.auto,
+        websockets=False,
+        backlog=BACKLOG,
+        backpressure=BACKLOG,
+        log_enabled=False,
+        ssl_cert=Path(serving.tls_certificate) if has_tls else None,
+        ssl_key=Path(serving.tls_key) if has_tls else None,
+    )
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    listening = asyncio.create_task(server.serve())
+    keeping = [
+        asyncio.create_task(keeper.keep(access, app.write_lines)),
+        asyncio.create_task(keeper.keep_popular()),
+    ]
+    tell_ready()
+    ended = asyncio.create_task(stop.wait())
+    await asyncio.wait([ended, listening, *keeping], return_when=asyncio.FIRST_COMPLETED)
+    until = loop.time() + serving.drain_s
+    await _drain(keeper, app, until - serving.drain_s / 2)
+    server.stop()  # type: ignore[no-untyped-call]
+    await listening
+    for task in keeping:
+        if task.done():
+            task.result()  # raises what ended it
+        task.cancel()
+    app.write_lines()
+    service.outside.outbox.close(max(0.5, until - loop.time()))
+    return 0
+
+
+async def _drain(keeper: Keeper, app: App, until: float) -> None:
+    """Tell balancers to go elsewhere, and wait for what is under way."""
+    keeper.draining = True
+    log.info("stopping: %d requests are under way", app.waiting.total())
+    await asyncio.sleep(QUIET_S)
+    loop = asyncio.get_running_loop()
+    while app.waiting.total() and loop.time() < until:
+        await asyncio.sleep(0.02)

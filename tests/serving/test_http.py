@@ -1,0 +1,292 @@
+"""The service as its own process, over HTTP, with real Kafka, MLflow and store."""
+
+import asyncio
+import concurrent.futures
+import dataclasses
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from deltalake import write_deltalake
+
+from pipelines import settings as settings_module
+from pipelines.cli._load import Plan, measure, shown
+from pipelines.client import Client
+from pipelines.contracts.silver import ITEMS
+from pipelines.errors import RequestError, StackError
+from pipelines.io import lake
+from pipelines.models.registered import Training
+from pipelines.models.registry import Registry
+from pipelines.serving.access import digest_of
+from pipelines.settings import variables
+from pipelines.stack import ports
+from tests.models.builders import a_training
+from tests.serving import stage
+
+MODEL = "shop-ranker"
+TOKENS = f"""
+front {digest_of("front")} rank,events
+boss  {digest_of("boss")} admin
+"""
+
+
+class Served:
+    """A running service, and a client of it."""
+
+    def __init__(self, settings, log):
+        self.settings, self.port = settings, ports.free_port()
+        environ = {**os.environ, **variables(settings), "PYTHONPATH": str(settings.root)}
+        command = [sys.executable, "-m", "jobs.serve_scores", "--port", str(self.port)]
+        self.log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(command, env=environ, stdout=out, stderr=out, cwd=settings.root)
+
+    def ask(self, method, path, body=None, token="front", headers=None):
+        """(status, headers, JSON or text) of a request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        sent = {"authorization": f"Bearer {token}"} if token else {}
+        content = json.dumps(body).encode() if isinstance(body, dict | list) else body
+        connection.request(method, path, content, {**sent, **(headers or {})})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        is_json = answer.headers["content-type"] == "application/json"
+        return answer.status, answer.headers, json.loads(text) if is_json else text.decode()
+
+    def await_(self, condition, seconds=120):
+        """Wait until a condition holds, asked again and again."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                if condition():
+                    return
+            except (OSError, http.client.HTTPException):
+                pass
+            time.sleep(0.05)
+        pytest.fail(f"it did not come to that within {seconds} s: {self.log.read_text()[-3000:]}")
+
+    def version(self):
+        return self.ask("GET", "/health")[2].get("model", {}).get("version")
+
+    def stop(self):
+        """Ask it to stop; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def settings(kafka_broker, mlflow_server, tmp_path_factory):
+    state = tmp_path_factory.mktemp("http")
+    (state / "tokens").write_text(TOKENS)
+    overrides = {
+        "paths": {"state": str(state)},
+        "kafka": {"bootstrap": kafka_broker.bootstrap},
+        "mlflow": {"tracking_uri": mlflow_server.uri},
+        "serving": {"refresh_s": 0.3, "max_body_bytes": 20_000},
+    }
+    return settings_module.load(environ={}, overrides=overrides)
+
+
+def register(settings, folder, seed):
+    """Register a ranker of the shop; its version comes back."""
+    package = stage.a_package(folder, seed)
+    names = stage.definitions().names
+    training = a_training(package, MODEL, example=pd.DataFrame([[0.0] * len(names)], columns=names))
+    assert isinstance(training, Training)
+    return Registry(settings.tracking_uri).register(training)
+
+
+@pytest.fixture(scope="module")
+def versions(settings, tmp_path_factory):
+    """Two versions, the first in charge."""
+    folder = tmp_path_factory.mktemp("packages")
+    found = [register(settings, folder / str(seed), seed) for seed in (0, 1)]
+    Registry(settings.tracking_uri).promote(MODEL, found[0])
+    return found
+
+
+@pytest.fixture(scope="module")
+def served(settings, versions, tmp_path_factory):
+    write_deltalake(lake.location(settings, ITEMS), stage.silver()[ITEMS.name])
+    with stage.a_store(settings) as store:
+        stage.fold(store, stage.past(), next_offset=0)
+    service = Served(settings, tmp_path_factory.mktemp("logs") / "log")
+    try:
+        service.await_(lambda: service.ask("GET", "/ready")[0] == 200)
+        yield service
+    finally:
+        service.stop()
+
+
+def an_order(**changes):
+    return {"user_id": stage.a_user(), "items": stage.item_ids()[:10]} | changes
+
+
+def test_a_list_is_ranked(served, versions):
+    status, _, answer = served.ask("POST", "/rank", an_order())
+    assert status == 200, answer
+    assert len(answer["items"]) == 10
+    assert answer["model_version"] == f"{MODEL}/{versions[0]}"
+    assert "degraded" not in answer
+
+
+def test_a_wrong_request_says_what_is_wrong(served):
+    cases = [
+        ("POST", "/rank", {"user_id": "u", "itmes": ["a"]}, 400, "did you mean 'items'"),
+        ("POST", "/rank", b"x" * 30_000, 413, "20000 are taken"),
+        ("GET", "/rank", None, 405, "/rank takes POST"),
+        ("GET", "/rnak", None, 404, "did you mean '/rank'"),
+        ("POST", "/events", {"event_id": "e"}, 422, None),
+    ]
+    for method, path, body, status, words in cases:
+        found, _, answer = served.ask(method, path, body)
+        assert found == status, answer
+        assert words is None or words in answer["error"]
+
+
+def test_tokens_and_scopes(served):
+    assert served.ask("POST", "/rank", an_order(), token=None)[0] == 401
+    assert served.ask("POST", "/rank", an_order(), token="boss")[0] == 403
+    status, headers, _ = served.ask("POST", "/rank", an_order(), token="stolen")
+    assert (status, headers["www-authenticate"]) == (401, "Bearer")
+    for path in ("/health", "/ready", "/metrics", "/openapi.json", "/docs"):
+        assert served.ask("GET", path, token=None)[0] == 200, path
+
+
+def test_an_acknowledged_event_changes_the_next_list(served):
+    user, items = "a new one", stage.item_ids()[:10]
+    _, _, before = served.ask("POST", "/rank", an_order(user_id=user))
+    event = {"event_id": "h1", "event_time": int(time.time() * 1000), "event_type": "click"}
+    status, _, answer = served.ask("POST", "/events", {**event, "user_id": user, "item_id": items[4]})
+    assert (status, answer) == (202, {"accepted": 1, "rejected": []})
+    _, _, after = served.ask("POST", "/rank", an_order(user_id=user))
+    assert before["items"] != after["items"]
+    assert served.ask("GET", "/users/a%20new%20one")[2]["interactions"] == 1
+    _, _, told = served.ask("GET", f"/decisions/{after['decision_id']}/explain")
+    assert [item["item_id"] for item in told["items"]] == [item["item_id"] for item in after["items"]]
+
+
+def test_metrics_count_requests_and_the_log_names_nobody(served):
+    text = served.ask("GET", "/metrics")[2]
+    assert 'lakepulse_requests_total{route="/rank",status="200",worker="0"}' in text
+    served.await_(lambda: "/rank 200" in served.log.read_text(), 10)
+    log = served.log.read_text()
+    assert stage.a_user() not in log
+    assert "a new one" not in log
+    assert "127.0.0.1" not in log.replace(served.settings.bootstrap, "").replace(
+        served.settings.tracking_uri, ""
+    )
+
+
+def test_another_champion_is_swapped_in_without_a_failed_request(served, settings, versions):
+    registry = Registry(settings.tracking_uri)
+    ending, seen = [False], []
+
+    def keep_asking():
+        while not ending[0]:
+            seen.append(served.ask("POST", "/rank", an_order())[::2])
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(keep_asking) for _ in range(2)]
+        began = time.monotonic()
+        registry.promote(MODEL, versions[1])
+        served.await_(lambda: served.version() == versions[1], 10)
+        swapped = time.monotonic() - began
+        status, _, told = served.ask("POST", "/admin/rollback", token="boss")
+        assert (status, told["to"]) == (200, versions[0])
+        served.await_(lambda: served.version() == versions[0], 10)
+        ending[0] = True
+        for one in asking:
+            one.result()
+    assert swapped < 5
+    assert {status for status, _ in seen} == {200}
+    assert {a["model_version"] for _, a in seen} == {f"{MODEL}/{v}" for v in versions}
+    assert served.ask("POST", "/admin/rollback", token="boss")[0] == 409
+
+
+def test_a_revoked_token_is_refused_soon(served, settings):
+    path = settings.state / "tokens"
+    path.write_text("\n".join(line for line in TOKENS.splitlines() if not line.startswith("front")))
+    served.await_(lambda: served.ask("POST", "/rank", an_order())[0] == 401, 5)
+    path.write_text(TOKENS)
+    served.await_(lambda: served.ask("POST", "/rank", an_order())[0] == 200, 5)
+
+
+def test_a_damaged_model_is_refused_and_the_old_one_stays(served, settings, versions, tmp_path):
+    folder = tmp_path / "damaged"
+    bad = register(settings, folder, 5)
+    cached = settings.state / "models" / MODEL / bad
+    Registry(settings.tracking_uri).fetch(MODEL, bad, settings.state / "models")
+    (cached / "ranker.ubj").write_bytes(b"something else")
+    Registry(settings.tracking_uri).promote(MODEL, bad)
+    served.await_(lambda: served.ask("GET", "/health")[2]["refused"] == {MODEL: bad}, 10)
+    status, _, answer = served.ask("POST", "/rank", an_order())
+    assert (status, answer["model_version"]) == (200, f"{MODEL}/{versions[0]}")
+    Registry(settings.tracking_uri).promote(MODEL, versions[0])
+
+
+def test_the_client_speaks_to_it(served):
+    shop = Client(f"http://127.0.0.1:{served.port}", token="front")
+    order = shop.rank("by client", items=stage.item_ids()[:5], query="lamp", session_id="s")
+    assert len(order.items) == 5
+    assert order.degraded == ["unknown_user"]
+    event = {"event_id": "c1", "event_time": int(time.time() * 1000), "event_type": "click"}
+    taken = shop.send({**event, "user_id": "by client", "item_id": "i1"}, {})
+    assert (taken.accepted, [rejected.index for rejected in taken.rejected]) == (1, [1])
+    assert shop.send({}).accepted == 0
+    assert shop.user("by client")["interactions"] == 1
+    assert shop.explain(order.decision_id)["differing"] == []
+    with pytest.raises(RequestError, match="items: expected"):
+        shop.rank("by client", items=[])
+    shop.close()
+    with pytest.raises(StackError, match="does not answer"):
+        Client("http://127.0.0.1:9", tries=2, sleep=lambda _: None).user("u")
+
+
+def test_a_load_is_answered_at_its_rate(served):
+    plan = Plan(rate=50, seconds=1, connections=8, ids=stage.item_ids(), size=10, users=20)
+    found = asyncio.run(measure(f"http://127.0.0.1:{served.port}", "front", plan))
+    assert (found["sent"], found["unanswered"]) == (50, 0)
+    assert found["answers"].keys() <= {"200", "503"}
+    assert found["answers"]["200"] > 25
+    assert found["p50_ms"] <= found["p99_ms"]
+    assert "50 requests at 50 a second" in shown(found)
+
+
+def test_a_service_that_is_asked_to_stop_ends_what_it_began(served, settings, tmp_path):
+    short = dataclasses.replace(
+        settings, mlflow=dataclasses.replace(settings.mlflow, tracking_uri="http://127.0.0.1:9")
+    )
+    again = Served(short, tmp_path / "log")
+    try:
+        # The registry is away: the version that was in charge last ranks, and its age says so.
+        again.await_(lambda: again.ask("GET", "/ready")[0] == 200)
+        assert again.ask("GET", "/health")[2]["registry_answers"] is False
+        failed = []
+
+        def keep_asking():
+            while again.process.poll() is None:
+                try:
+                    status = again.ask("POST", "/rank", an_order())[0]
+                except (ConnectionRefusedError, ConnectionResetError):
+                    return
+                if status != 200:
+                    failed.append(status)
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            asking = [pool.submit(keep_asking) for _ in range(2)]
+            time.sleep(0.3)
+            code = again.stop()
+            for one in asking:
+                one.result()
+    finally:
+        again.stop()
+    assert (code, failed) == (0, [])
