@@ -1,0 +1,158 @@
+"""An open-loop generator of ranking requests, in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+
+MOST_WAITING = 20_000
+GRACE_S = 5.0
+PERCENTILES = (50, 90, 99, 99.9)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked: `rate` requests a second for `seconds`, lists of `size` of the `ids`, by `users`."""
+
+    rate: float
+    seconds: float
+    connections: int
+    ids: Sequence[str]
+    size: int
+    users: int
+
+
+@dataclass
+class _Seen:
+    answers: Counter[int] = field(default_factory=Counter)
+    times: list[float] = field(default_factory=list)
+    unanswered: int = 0
+    late_starts: float = 0.0
+
+
+async def measure(address: str, token: str, plan: Plan) -> dict[str, Any]:
+    """Ask as planned: answers by status, goodput, and percentiles of the times of good answers in ms."""
+    parts = urlsplit(address)
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
+    where = (parts.hostname or "127.0.0.1", parts.port or (443 if tls else 80))
+    messages = _messages(parts.netloc, token, plan)
+    waiting: deque[tuple[float, bytes]] = deque()
+    due, seen = asyncio.Event(), _Seen()
+    asking = [
+        asyncio.create_task(_keep_asking(where, tls, waiting, due, seen)) for _ in range(plan.connections)
+    ]
+    began = time.perf_counter()
+    for number in range(round(plan.rate * plan.seconds)):
+        moment = began + number / plan.rate
+        if (ahead := moment - time.perf_counter()) > 0:
+            await asyncio.sleep(ahead)
+        seen.late_starts = max(seen.late_starts, -ahead)
+        if len(waiting) >= MOST_WAITING:
+            seen.unanswered += 1
+            continue
+        waiting.append((moment, messages[number % len(messages)]))
+        due.set()
+    took = time.perf_counter() - began
+    until = time.perf_counter() + GRACE_S
+    sent = round(plan.rate * plan.seconds)
+    while seen.answers.total() + seen.unanswered < sent and time.perf_counter() < until:
+        await asyncio.sleep(0.01)
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+    return _summary(plan, seen, took, sent)
+
+
+def _messages(host: str, token: str, plan: Plan) -> list[bytes]:
+    chance = np.random.default_rng(7)
+    own = f"authorization: Bearer {token}\r\n" if token else ""
+    messages = []
+    for number in range(min(plan.users, 1000)):
+        chosen = chance.choice(len(plan.ids), min(plan.size, len(plan.ids)), replace=False)
+        asked = {"user_id": f"load{number}", "items": [plan.ids[at] for at in chosen]}
+        body = msgspec.json.encode(asked)
+        head = f"POST /rank HTTP/1.1\r\nhost: {host}\r\n{own}content-length: {len(body)}\r\n\r\n"
+        messages.append(head.encode() + body)
+    return messages
+
+
+async def _keep_asking(
+    where: tuple[str, int],
+    tls: ssl.SSLContext | None,
+    waiting: deque[tuple[float, bytes]],
+    due: asyncio.Event,
+    seen: _Seen,
+) -> None:
+    """Ask what is due over one connection, again and again."""
+    reader, writer = await asyncio.open_connection(*where, ssl=tls)
+    try:
+        while True:
+            while not waiting:
+                due.clear()
+                await due.wait()
+            moment, message = waiting.popleft()
+            try:
+                writer.write(message)
+                status = await _answered(reader)
+            except (OSError, asyncio.IncompleteReadError):
+                seen.unanswered += 1
+                writer.close()
+                reader, writer = await asyncio.open_connection(*where, ssl=tls)
+                continue
+            seen.answers[status] += 1
+            if status == 200:
+                seen.times.append(time.perf_counter() - moment)
+    finally:
+        writer.close()
+
+
+async def _answered(reader: asyncio.StreamReader) -> int:
+    head = await reader.readuntil(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
+    await reader.readexactly(length)
+    return int(lines[0].split()[1])
+
+
+def _summary(plan: Plan, seen: _Seen, took: float, sent: int) -> dict[str, Any]:
+    times = np.array(seen.times) * 1000
+    found = (
+        {f"p{p:g}_ms": round(float(np.percentile(times, p)), 2) for p in PERCENTILES} if times.size else {}
+    )
+    return {
+        "rate": plan.rate,
+        "sent": sent,
+        "answers": {str(status): count for status, count in sorted(seen.answers.items())},
+        "unanswered": sent - seen.answers.total(),
+        "goodput": round(seen.answers[200] / took, 1),
+        **found,
+        "generator_late_ms": round(seen.late_starts * 1000, 1),
+    }
+
+
+def shown(found: dict[str, Any]) -> str:
+    """The summary in a few lines."""
+    answers = ", ".join(f"{count} x {status}" for status, count in found["answers"].items())
+    lines = [
+        f"{found['sent']} requests at {found['rate']:g} a second: {answers}",
+        f"without an answer: {found['unanswered']}",
+        f"good answers a second: {found['goodput']}",
+    ]
+    times = [f"{name.removesuffix('_ms')} {found[name]} ms" for name in found if name.startswith("p")]
+    if times:
+        lines.append(f"from due to answered: {', '.join(times)}")
+    if found["generator_late_ms"] > 10:
+        lines.append(
+            f"the generator itself was up to {found['generator_late_ms']} ms late: it needs a lower rate, or "
+            "a machine of its own"
+        )
+    return "\n".join(lines)
