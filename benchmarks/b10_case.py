@@ -92,7 +92,7 @@ def parts(settings: Settings, spark: SparkSession, known: Definitions) -> Split:
     """The table in this process, cut in time, as train_ranker has it."""
     training = settings.training
     where, most = ("domain", DOMAIN), sys.maxsize
-    stored = read_part(spark, settings, TRAINING_ROWS, where, RANKING_COLUMNS, most=most)
+    stored = read_part(settings, TRAINING_ROWS, where, RANKING_COLUMNS, lambda: spark, most=most)
     split = by_time(rankings(stored, known).judged(), training.test_share, training.validation_share)
     return Split(split.train, as_served(split.validation, known), split.test)
 

@@ -4,14 +4,15 @@ code 1."""
 import argparse
 import datetime
 
-from pyspark.sql import SparkSession
+import pyarrow as pa
 
 from pipelines.contracts import TABLES, ops
-from pipelines.io import delta
-from pipelines.launch import batch_job
+from pipelines.contracts.types import arrow_schema
+from pipelines.io import audited, parts
+from pipelines.launch import light_job
 from pipelines.monitoring import audits
+from pipelines.session import Lender
 from pipelines.settings import Settings
-from pipelines.silver.accounts import accounts
 
 AUDITED = [name for name in TABLES if name.startswith(("silver.", "gold."))]
 
@@ -21,16 +22,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tables", nargs="+", choices=AUDITED, default=AUDITED, metavar="TABLE")
 
 
-def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
+def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Print what does not hold, and where the pages are."""
     tables = [TABLES[name] for name in args.tables]
-    frames = {t.name: audits.valid_rows(delta.read(spark, settings, t), t) for t in tables}
-    frames[audits.ACCOUNTS] = accounts(lambda t: delta.read(spark, settings, t))
+    frames = {t.name: audited.valid_rows(settings, t, spark) for t in tables}
+    frames[audits.COLUMNS] = audited.columns(settings, tables, spark)
+    frames[audits.ACCOUNTS] = audited.accounts(settings, spark)
     rows = audits.audit(frames, settings.state / "audits", datetime.datetime.now(datetime.UTC))
-    delta.append(spark.createDataFrame(rows, ops.AUDITS.schema), ops.AUDITS, settings)
+    parts.append(pa.Table.from_pylist(rows, arrow_schema(ops.AUDITS.schema)), settings, ops.AUDITS, spark)
     print("\n".join(audits.told(rows, settings.state / "audits")))
     return 0 if all(row["success"] for row in rows) else 1
 
 
 if __name__ == "__main__":
-    raise SystemExit(batch_job("audit_quality", __doc__, run, arguments))
+    raise SystemExit(light_job("audit_quality", __doc__, run, arguments))

@@ -4,16 +4,15 @@ import argparse
 import datetime
 import getpass
 
-from pyspark.sql import SparkSession
-
 from pipelines.io import verdicts
-from pipelines.launch import batch_job
+from pipelines.launch import light_job
 from pipelines.models.contest import FORCED, decision_of, name_a_model, promotion, subject
 from pipelines.models.registry import Registry
+from pipelines.session import Lender
 from pipelines.settings import Settings
 
 
-def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
+def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Move the alias `champion`; every process that scores takes the version at its next batch."""
     registry, (domain, kind) = Registry(settings.tracking_uri), subject(args.model, settings)
     name = f"{domain.name}-{kind}"
@@ -23,7 +22,7 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
     if args.force:
         who, now = getpass.getuser(), datetime.datetime.now(datetime.UTC)
         record = decision_of(who, "the job promote --force", FORCED, version, before, now)
-        verdicts.keep(record, settings, lambda: spark)
+        verdicts.keep(record, settings, spark)
     print(told)
     return code
 
@@ -36,4 +35,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(batch_job("promote", __doc__, run, arguments))
+    raise SystemExit(light_job("promote", __doc__, run, arguments))

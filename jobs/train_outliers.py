@@ -4,24 +4,23 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from pyspark.sql import SparkSession
-
 from pipelines.anomalies.behaviour import NAMES
 from pipelines.clock import now_ms
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS
-from pipelines.io import delta
-from pipelines.launch import batch_job
-from pipelines.models.outlier_training import pack_outliers, train_outliers
+from pipelines.io import parts
+from pipelines.launch import light_job
+from pipelines.models.outlier_training import WINDOW_COLUMNS, pack_outliers, train_outliers
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
 from pipelines.models.training import Origin
+from pipelines.session import Lender
 from pipelines.settings import Settings
 
 
-def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
+def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Print the model's name and version on the last line."""
-    version = delta.version(spark, settings, BEHAVIOUR_VECTORS)
-    windows = BEHAVIOUR_VECTORS.latest(delta.read(spark, settings, BEHAVIOUR_VECTORS, version)).toArrow()
+    version = parts.version(settings, BEHAVIOUR_VECTORS, spark)
+    windows = parts.valid_rows(settings, BEHAVIOUR_VECTORS, WINDOW_COLUMNS, spark, at=version)
     found = train_outliers(windows, NAMES, settings.training)
     origin = Origin({BEHAVIOUR_VECTORS.name: version}, git_revision(settings.root), now_ms())
     with tempfile.TemporaryDirectory() as folder:
@@ -32,4 +31,4 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
 
 
 if __name__ == "__main__":
-    raise SystemExit(batch_job("train_outliers", __doc__, run))
+    raise SystemExit(light_job("train_outliers", __doc__, run))

@@ -4,24 +4,23 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from pyspark.sql import SparkSession
-
 from pipelines.clock import now_ms
 from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.features.definitions import compile_definitions
-from pipelines.io import delta
+from pipelines.io import parts
 from pipelines.io.training_rows import known_rows
-from pipelines.launch import batch_job
+from pipelines.launch import light_job
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
 from pipelines.models.training import Origin, pack_ranker, train_ranker
+from pipelines.session import Lender
 from pipelines.settings import Settings
 
 
-def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
+def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Print the model's name and version on the last line."""
     definitions = compile_definitions(args.domain)
-    version = delta.version(spark, settings, TRAINING_ROWS)
+    version = parts.version(settings, TRAINING_ROWS, spark)
     rows, vectors = known_rows(settings, spark, args.domain.name, definitions, version)
     found = train_ranker(rows, definitions, settings.training)
     origin = Origin({TRAINING_ROWS.name: version}, git_revision(settings.root), now_ms())
@@ -33,4 +32,4 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
 
 
 if __name__ == "__main__":
-    raise SystemExit(batch_job("train_ranker", __doc__, run))
+    raise SystemExit(light_job("train_ranker", __doc__, run))

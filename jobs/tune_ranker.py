@@ -6,24 +6,23 @@ The same command goes on with a study where it was, after Ctrl-C or a crash too.
 import argparse
 from functools import partial
 
-from pyspark.sql import SparkSession
-
 from pipelines.clock import now_ms
 from pipelines.contracts.gold import TRAINING_ROWS
-from pipelines.io import delta
+from pipelines.io import parts
 from pipelines.io.training_rows import known_rows
-from pipelines.launch import batch_job
+from pipelines.launch import light_job
 from pipelines.models import tuning
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
 from pipelines.models.study_runs import StudyRuns
 from pipelines.models.training import Origin
+from pipelines.session import Lender
 from pipelines.settings import Settings
 
 
-def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> int:
+def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Print a line for each trial, and the model's name and version on the last one."""
-    newest, name = delta.version(spark, settings, TRAINING_ROWS), args.domain.name
+    newest, name = parts.version(settings, TRAINING_ROWS, spark), args.domain.name
     with tuning.asked(settings, args, newest) as (study, about):
         rows, vectors = known_rows(settings, spark, name, about.definitions, about.version)
         runs = StudyRuns(settings.tracking_uri, name, study.study_name)
@@ -36,4 +35,4 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> in
 
 
 if __name__ == "__main__":
-    raise SystemExit(batch_job("tune_ranker", __doc__, run, tuning.add_arguments))
+    raise SystemExit(light_job("tune_ranker", __doc__, run, tuning.add_arguments))

@@ -17,13 +17,14 @@ from pipelines.domain import load_domain
 from pipelines.errors import LakePulseError
 from pipelines.late import LateQuery
 from pipelines.ready import tell_ready
-from pipelines.session import spark_session
+from pipelines.session import LazySession, Lender
 from pipelines.settings import Settings
 
 log = logging.getLogger("lakepulse")
 INTERRUPTED = 130
 
 Batch = Callable[[Settings, SparkSession, argparse.Namespace], int | None]
+Light = Callable[[Settings, Lender, argparse.Namespace], int | None]
 Query = StreamingQuery | LateQuery
 Stream = Callable[[Settings, SparkSession, argparse.Namespace], Sequence[Query]]
 Service = Callable[[Settings, argparse.Namespace], int]
@@ -32,16 +33,19 @@ Arguments = Callable[[argparse.ArgumentParser], None]
 
 def batch_job(name: str, description: str | None, run: Batch, arguments: Arguments | None = None) -> int:
     """Run a job that ends by itself; its exit code is what `run` returns, 1 for an error of ours."""
-    return _job(
-        name, description, lambda s, spark, args: run(s, spark, args) or 0, arguments, streaming=False
-    )
+    return light_job(name, description, lambda s, spark, args: run(s, spark(), args), arguments)
+
+
+def light_job(name: str, description: str | None, run: Light, arguments: Arguments | None = None) -> int:
+    """As `batch_job`, for work that often needs no Spark: `run` gets a way to ask for the session."""
+    return _job(name, description, run, arguments, streaming=False)
 
 
 def stream_job(name: str, description: str | None, run: Stream, arguments: Arguments | None = None) -> int:
     """Run streams until SIGTERM, Ctrl-C or, with --once, until what was there at the start is done. Exit code
     1 when one failed."""
     return _job(
-        name, description, lambda s, spark, args: _await(run(s, spark, args)), arguments, streaming=True
+        name, description, lambda s, spark, args: _await(run(s, spark(), args)), arguments, streaming=True
     )
 
 
@@ -52,13 +56,13 @@ def service_job(name: str, description: str | None, run: Service, arguments: Arg
     return _guarded(name, parser, run)
 
 
-def _job(name: str, description: str | None, run: Batch, arguments: Arguments | None, streaming: bool) -> int:
+def _job(name: str, description: str | None, run: Light, arguments: Arguments | None, streaming: bool) -> int:
     parser = _parser(name, description, arguments)
     if streaming:
         parser.add_argument("--once", action="store_true", help="process what is there now, then end")
 
     def with_spark(settings: Settings, args: argparse.Namespace) -> int:
-        spark = spark_session(settings, name)
+        spark = LazySession(settings, name)
         try:
             return run(settings, spark, args) or 0
         finally:

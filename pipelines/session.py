@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
@@ -12,6 +13,9 @@ from pyspark.sql import SparkSession
 
 from pipelines.errors import PrerequisiteError
 from pipelines.settings import Settings
+
+Lender = Callable[[], SparkSession]
+"""Where work that may not need Spark gets it: the session is made when it is first asked for."""
 
 STREAMING = "spark.sql.streaming"
 CHECKPOINT_FILES = (
@@ -126,3 +130,23 @@ def spark_session(settings: Settings, app_name: str) -> SparkSession:
         if key not in submitted:
             builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+class LazySession:
+    """A `Lender` that makes its session once, and stops it if it was ever made."""
+
+    def __init__(self, settings: Settings, app_name: str) -> None:
+        self._settings, self._app_name = settings, app_name
+        self._made: SparkSession | None = None
+
+    def __call__(self) -> SparkSession:
+        """The session. Raises PrerequisiteError without jars."""
+        if self._made is None:
+            self._made = spark_session(self._settings, self._app_name)
+        return self._made
+
+    def stop(self) -> None:
+        """Stop the session; nothing to do where nobody asked for it."""
+        if self._made is not None:
+            self._made.stop()
+            self._made = None

@@ -2,6 +2,7 @@
 models."""
 
 import argparse
+import inspect
 from dataclasses import dataclass
 
 import pytest
@@ -11,6 +12,7 @@ from pipelines.domain import Domain, load_domain
 from pipelines.io import checkpoints
 from pipelines.io.producer import Sender
 from pipelines.io.replay import TOPICS, ArrivalClock, Pace, Replay
+from pipelines.session import Lender
 from pipelines.settings import Settings
 from pipelines.simulate.config import ShopConfig
 from pipelines.simulate.shop import records
@@ -38,7 +40,8 @@ def run_job(name, settings, spark, domain, **options):
     )
     for option, value in {"domain": domain, "once": True, "profile": "local", **options}.items():
         setattr(args, option, value)
-    result = job.run(settings, spark, args)
+    asks_for_spark = inspect.signature(job.run).parameters["spark"].annotation is Lender
+    result = job.run(settings, (lambda: spark) if asks_for_spark else spark, args)
     if not isinstance(result, list):
         return result or 0
     for query in result:

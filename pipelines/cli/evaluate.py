@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.features.definitions import Definitions
     from pipelines.models.experiments import Case
     from pipelines.models.training_set import Rankings
+    from pipelines.session import Lender
     from pipelines.settings import Settings
 
 HELP = "train a ranker on the past and judge it on what came later, beside simple orders"
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.domain import load_domain
     from pipelines.features.definitions import compile_definitions
     from pipelines.io.replay import source_values
-    from pipelines.session import spark_session
+    from pipelines.session import LazySession
 
     _check(args)
     settings = settings_module.load(args.profile, overrides={"spark": {"log_level": "ERROR"}})
@@ -97,9 +98,9 @@ def run(args: argparse.Namespace) -> int:
     settings = domain.over(settings)
     definitions = compile_definitions(domain)
     values = source_values(args.file, sys.stdin.buffer) if args.file else None
-    spark = spark_session(settings, "evaluate")
+    spark = LazySession(settings, "evaluate")
     try:
-        past = _past(spark, values, domain, definitions, settings) if values else None
+        past = _past(spark(), values, domain, definitions, settings) if values else None
         rows = past.rows(domain, definitions) if past else _stored(spark, domain, settings)
     finally:
         spark.stop()
@@ -133,7 +134,7 @@ def _past(
     return past_of(spark, silver_of(values, domain, settings), domain, definitions, settings)
 
 
-def _stored(spark: SparkSession, domain: Domain, settings: Settings) -> pa.Table:
+def _stored(spark: Lender, domain: Domain, settings: Settings) -> pa.Table:
     import pyarrow as pa
 
     from pipelines.contracts.gold import TRAINING_ROWS
@@ -142,7 +143,7 @@ def _stored(spark: SparkSession, domain: Domain, settings: Settings) -> pa.Table
     from pipelines.models.training_set import RANKING_COLUMNS
 
     part, most = ("domain", domain.name), settings.training.in_process_rows
-    rows = read_part(spark, settings, TRAINING_ROWS, part, RANKING_COLUMNS, most=most)
+    rows = read_part(settings, TRAINING_ROWS, part, RANKING_COLUMNS, spark, most=most)
     if isinstance(rows, pa.Table):
         return rows
     if (found := rows.count()) > most:

@@ -66,23 +66,27 @@ def ensure(spark: SparkSession, settings: Settings, table: Table) -> None:
     if exists(settings, table, spark):
         return
     where = path(settings, table)
+    if is_local(where):
+        ensure_local(settings, table)
+        return
     with lock(settings, table):
-        if is_local(where):
-            _create_local(where, table)
-            return
         builder = DeltaTable.createIfNotExists(spark).location(where).addColumns(table.schema)
         if table.partition_by:
             builder = builder.partitionedBy(*table.partition_by)
         builder.execute()
 
 
-def _create_local(where: str, table: Table) -> None:
-    folder = local_path(where)
-    folder.mkdir(parents=True, exist_ok=True)
-    schema = deltalake.Schema.from_json(table.schema.json())
-    deltalake.DeltaTable.create(
-        str(folder), schema=schema, mode="ignore", partition_by=list(table.partition_by) or None
-    )
+def ensure_local(settings: Settings, table: Table) -> str:
+    """The folder of a table of a local lake, created as `ensure` does unless it is there; without Spark."""
+    folder = local_path(path(settings, table))
+    if not deltalake.DeltaTable.is_deltatable(str(folder)):
+        with lock(settings, table):
+            folder.mkdir(parents=True, exist_ok=True)
+            schema = deltalake.Schema.from_json(table.schema.json())
+            deltalake.DeltaTable.create(
+                str(folder), schema=schema, mode="ignore", partition_by=list(table.partition_by) or None
+            )
+    return str(folder)
 
 
 def read(spark: SparkSession, settings: Settings, table: Table, version: int | None = None) -> DataFrame:

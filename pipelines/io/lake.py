@@ -3,6 +3,7 @@ command line and notebooks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import deltalake
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from pipelines.contracts import TABLES
 from pipelines.contracts.table import Table
+from pipelines.contracts.types import arrow_schema
 from pipelines.errors import LakePulseError, nearest
 from pipelines.io.checkpoints import is_local, local_path
 from pipelines.settings import Settings
@@ -43,20 +45,40 @@ def version(settings: Settings, table: Table) -> int | None:
 
 
 def relation(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, table: Table
+    connection: duckdb.DuckDBPyConnection, settings: Settings, table: Table, version: int | None = None
 ) -> duckdb.DuckDBPyRelation:
-    """The table's valid rows (of each key the latest revision) as a relation; empty for a table that was
-    never written."""
+    """The table's valid rows (of each key the latest revision, unless that removed it) as a relation, at a
+    version when one is given; empty for a table that was never written."""
     opened = _open(settings, table)
+    if opened and version is not None:
+        opened.load_as_version(version)
     empty = deltalake.Schema.from_json(table.schema.json()).to_arrow()
     rows = connection.from_arrow(opened.to_pyarrow_dataset() if opened else pa.schema(empty).empty_table())
     if not table.revisioned:
         return rows
     key = ", ".join(table.key)
-    return rows.query(
-        "stored",
-        f"SELECT * FROM stored QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY revision DESC) = 1",
-    )
+    newest = f"row_number() OVER (PARTITION BY {key} ORDER BY revision DESC) = 1"
+    kept = newest + (" AND NOT is_removed" if "is_removed" in table.schema.names else "")
+    return rows.query("stored", f"SELECT * FROM stored QUALIFY {kept}")
+
+
+def rows(
+    settings: Settings,
+    table: Table,
+    columns: Sequence[str],
+    where: tuple[str, str] | None = None,
+    version: int | None = None,
+) -> pa.Table:
+    """Columns of a table's valid rows in any order, with the contract's types; of those rows alone whose
+    column has this value, where a (column, value) is given."""
+    types = arrow_schema(table.schema)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = relation(connection, settings, table, version)
+        if where:
+            found = found.filter(duckdb.ColumnExpression(where[0]) == duckdb.ConstantExpression(where[1]))
+        read = found.select(*(duckdb.ColumnExpression(name) for name in columns)).to_arrow_table()
+    return read.cast(pa.schema([types.field(name) for name in columns]))
 
 
 def query(settings: Settings, sql: str, *values: str) -> pd.DataFrame:

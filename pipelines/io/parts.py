@@ -1,5 +1,5 @@
-"""A part of a table for one process: read without Spark where that is possible, since Spark takes far longer
-to hand lists of numbers over (figures in docs/decisions.md)."""
+"""Rows of the lake for one process: read and written without Spark where the lake is local, since a session
+takes seconds to start and Spark far longer to hand lists of numbers over (figures in docs/decisions.md)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,44 @@ import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.contracts.table import Table
 from pipelines.contracts.types import arrow_schema
-from pipelines.io import delta
+from pipelines.io import delta, lake
 from pipelines.io.checkpoints import is_local, local_path
+from pipelines.session import Lender
 from pipelines.settings import Settings
+
+
+def is_here(settings: Settings, table: Table) -> bool:
+    """Whether the table is on a disk of this machine."""
+    return is_local(delta.path(settings, table))
+
+
+def version(settings: Settings, table: Table, spark: Lender) -> int:
+    """The table's newest version; a table that was never written is created."""
+    if is_here(settings, table):
+        return int(deltalake.DeltaTable(delta.ensure_local(settings, table)).version())
+    return delta.version(spark(), settings, table)
+
+
+def valid_rows(
+    settings: Settings,
+    table: Table,
+    columns: Sequence[str],
+    spark: Lender,
+    *,
+    where: tuple[str, str] | None = None,
+    at: int | None = None,
+) -> pa.Table:
+    """Columns of the table's valid rows, at a version when one is given, in any order; of those rows alone
+    whose column has this value, where a (column, value) is given."""
+    if is_here(settings, table):
+        return lake.rows(settings, table, columns, where, at)
+    found = table.latest(delta.read(spark(), settings, table, at))
+    return (found.where(F.col(where[0]) == where[1]) if where else found).select(*columns).toArrow()
 
 
 def local_part(settings: Settings, table: Table, part: tuple[str, str], columns: Sequence[str]) -> pa.Table:
@@ -34,26 +64,51 @@ def _rows(opened: deltalake.DeltaTable, part: tuple[str, str], columns: Sequence
 
 
 def read_part(
-    spark: SparkSession,
     settings: Settings,
     table: Table,
     part: tuple[str, str],
     columns: Sequence[str],
+    spark: Lender,
     *,
     most: int,
-    version: int | None = None,
+    at: int | None = None,
 ) -> pa.Table | DataFrame:
     """Columns of the rows of one value of a partition column, (column, value), at a version or the newest.
 
     They come as Arrow, without a Spark job, where the lake is local and they are `most` rows at most;
     otherwise as Spark's rows.
     """
-    where, (column, value) = delta.path(settings, table), part
-    delta.ensure(spark, settings, table)
-    if is_local(where):
-        opened = deltalake.DeltaTable(str(local_path(where)), version=version)
+    column, value = part
+    if is_here(settings, table):
+        opened = deltalake.DeltaTable(delta.ensure_local(settings, table), version=at)
         files = pa.table(opened.get_add_actions(flatten=True))
         chosen = files.filter(pc.equal(files[f"partition.{column}"], value))
         if (pc.sum(chosen["num_records"]).as_py() or 0) <= most:
             return _rows(opened, part, columns)
-    return delta.read(spark, settings, table, version).where(F.col(column) == value).select(*columns)
+    return delta.read(spark(), settings, table, at).where(F.col(column) == value).select(*columns)
+
+
+def append(rows: pa.Table, settings: Settings, table: Table, spark: Lender) -> None:
+    """Append rows that belong to no micro-batch and have the contract's columns. The caller runs once."""
+    if is_here(settings, table):
+        delta.ensure_local(settings, table)
+        delta.append_arrow(rows, table, settings, mark="")
+    else:
+        delta.append(spark().createDataFrame(rows, table.schema), table, settings)
+
+
+def replace_part(
+    rows: pa.Table, settings: Settings, table: Table, part: tuple[str, str], spark: Lender
+) -> None:
+    """Replace the rows that have one value in a partition column, (column, value), by `rows`, which all have
+    that value."""
+    column, value = part
+    predicate = "{} = '{}'".format(column, value.replace("'", "''"))
+    if not is_here(settings, table):
+        made = spark().createDataFrame(rows, table.schema)
+        delta.replace(made, table, settings, predicate)
+        return
+    folder = delta.ensure_local(settings, table)
+    with delta.lock(settings, table):
+        typed = rows.select(table.schema.names).cast(arrow_schema(table.schema))
+        deltalake.write_deltalake(folder, typed, mode="overwrite", predicate=predicate)

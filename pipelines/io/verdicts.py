@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import SparkSession
 
 from pipelines.contracts.ops import GATE_RECORDS
 from pipelines.contracts.types import arrow_schema
-from pipelines.io import delta, lake
-from pipelines.io.checkpoints import is_local
+from pipelines.io import lake, parts
+from pipelines.session import Lender
 from pipelines.settings import Settings
 
 
-def keep(record: Mapping[str, Any], settings: Settings, spark: Callable[[], SparkSession]) -> None:
+def keep(record: Mapping[str, Any], settings: Settings, spark: Lender) -> None:
     """Append one record. Spark is asked for only where the lake is not local."""
     row = dict(record) | {"figures": list(record["figures"].items())}
     rows = pa.Table.from_pylist([row], arrow_schema(GATE_RECORDS.schema))
-    if is_local(delta.path(settings, GATE_RECORDS)):
-        delta.append_arrow(rows, GATE_RECORDS, settings, mark="")
-    else:
-        delta.append(spark().createDataFrame(rows, GATE_RECORDS.schema), GATE_RECORDS, settings)
+    parts.append(rows, settings, GATE_RECORDS, spark)
 
 
 def of_model(settings: Settings, name: str) -> list[dict[str, Any]]:

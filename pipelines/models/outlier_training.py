@@ -22,6 +22,8 @@ from pipelines.models.training import EXAMPLE, Origin
 from pipelines.sections import Training
 
 FEWEST_VECTORS = 50
+WINDOW_COLUMNS = ("window_start", "entity", "entity_id", "vector")
+"""What is read of gold.behaviour_vectors."""
 
 
 @dataclass(frozen=True)

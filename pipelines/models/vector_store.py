@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from pipelines.features.definitions import Definitions
 from pipelines.features.vectors import Vectors
 
 DAY_MS = 86_400_000
+CONTENT = ("version", "content")
+"""What is read of gold.vectors to have the vectors of a version."""
 
 
 def stored_row(vectors: Vectors, built_at: datetime.datetime) -> tuple[Any, ...]:
@@ -37,8 +40,11 @@ def usable(stored: DataFrame, domain: Domain, until_ms: int, refresh_days: float
     return vectors if vectors.facts()["spaces"] == wanted else None
 
 
-def of_rows(rows: pa.Table | DataFrame, stored: DataFrame, definitions: Definitions) -> Vectors | None:
+def of_rows(
+    rows: pa.Table | DataFrame, stored: Callable[[str], pa.Table], definitions: Definitions
+) -> Vectors | None:
     """The vectors that these rows of gold.training_rows were made with; None for features without vectors.
+    `stored` gives the rows of gold.vectors that have a version.
 
     Raises TrainingError when the rows were made with different ones, or with some that are not stored.
     """
@@ -47,13 +53,13 @@ def of_rows(rows: pa.Table | DataFrame, stored: DataFrame, definitions: Definiti
     version = vectors_version(rows, definitions)
     if version is None:
         return None
-    row = stored.where(F.col("version") == version).first()
-    if row is None:
+    found = stored(version).to_pylist()
+    if not found:
         raise TrainingError(
             f"gold.training_rows was made with the vectors {version}, which gold.vectors does not hold: run "
             "build_training_set again"
         )
-    return _read(row)
+    return _read(found[0])
 
 
 def vectors_version(rows: pa.Table, definitions: Definitions) -> str | None:

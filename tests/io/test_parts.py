@@ -31,7 +31,7 @@ def lake(spark, tmp_path_factory):
 
 def of_shop(spark, settings, **changes):
     return read_part(
-        spark, settings, TRAINING_ROWS, ("domain", "shop"), RANKING_COLUMNS, **{"most": 800} | changes
+        settings, TRAINING_ROWS, ("domain", "shop"), RANKING_COLUMNS, lambda: spark, **{"most": 800} | changes
     )
 
 
@@ -49,9 +49,9 @@ def test_a_larger_part_is_left_to_spark(spark, lake):
 
 def test_an_earlier_version_can_be_read(spark, lake):
     newest = delta.version(spark, lake, TRAINING_ROWS)
-    assert of_shop(spark, lake, version=newest).num_rows == 800
-    assert of_shop(spark, lake, version=newest - 1).num_rows == 600
-    assert of_shop(spark, lake, version=newest - 1, most=0).count() == 600
+    assert of_shop(spark, lake, at=newest).num_rows == 800
+    assert of_shop(spark, lake, at=newest - 1).num_rows == 600
+    assert of_shop(spark, lake, at=newest - 1, most=0).count() == 600
 
 
 def test_a_table_without_rows_gives_none(spark, settings):

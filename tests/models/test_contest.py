@@ -54,7 +54,7 @@ def vectors(house, spark):
 
 
 def run(job, house, spark, **args):
-    return job.run(house, spark, argparse.Namespace(**({"version": None, "force": False} | args)))
+    return job.run(house, lambda: spark, argparse.Namespace(**({"version": None, "force": False} | args)))
 
 
 def test_a_ranker_from_rows_to_champion(house, spark, tmp_path, capsys):

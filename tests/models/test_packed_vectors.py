@@ -128,7 +128,11 @@ def test_the_newest_usable_vectors_are_taken(spark):
 
 def test_rows_lead_to_the_vectors_they_were_made_with(spark):
     ours, others = told(AT), told(AT + DAY)
-    stored = spark.createDataFrame([stored_row(v, AT) for v in (ours, others)], VECTORS.schema)
+    rows = spark.createDataFrame([stored_row(v, AT) for v in (ours, others)], VECTORS.schema)
+
+    def stored(version):
+        return rows.where(rows.version == version).toArrow()
+
     found = of_rows(rows_made_with(spark, ours.version, ours.version), stored, DEFINITIONS)
     assert found is not None
     assert found.version == ours.version

@@ -318,7 +318,7 @@ def test_the_job_registers_the_winner_with_its_settings(spark, quick, capsys):
     store(spark, quick)
     delta.append(training_rows(spark, DEFINITIONS, "shop", 60), TRAINING_ROWS, quick)
     given = argparse.Namespace(domain=SHOP, study=None, trials=2, minutes=None)
-    assert tune_ranker.run(quick, spark, given) == 0
+    assert tune_ranker.run(quick, lambda: spark, given) == 0
     name, version = capsys.readouterr().out.splitlines()[-1].split()
     registry = Registry(quick.tracking_uri)
     kept = registry.parameters(registry.version(name, version))
