@@ -32,9 +32,15 @@ UNREADABLE = "unreadable"
 
 COORDINATES = ("topic", "partition", "offset")
 
-INTERACTIONS = Table("bronze.interactions", LANDED, COORDINATES, ("ingest_date",), "timestamp")
-CATALOG = Table("bronze.catalog", LANDED, COORDINATES, ("ingest_date",), "timestamp")
-DECISION_FEATURES = Table("bronze.decision_features", LANDED, COORDINATES, ("ingest_date",), "timestamp")
+
+def _landing(topic: str) -> Table:
+    bounds = ("partition", "offset", "timestamp")
+    return Table(f"bronze.{topic}", LANDED, COORDINATES, ("ingest_date",), "timestamp", bounds=bounds)
+
+
+INTERACTIONS = _landing("interactions")
+CATALOG = _landing("catalog")
+DECISION_FEATURES = _landing("decision_features")
 
 # Topic -> the table that keeps it.
 BY_TOPIC = {"interactions": INTERACTIONS, "catalog": CATALOG, "decision_features": DECISION_FEATURES}

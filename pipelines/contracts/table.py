@@ -18,8 +18,10 @@ class Table:
     `key` identifies a row; where `revisioned`, several revisions of a key may be stored and the highest
     `revision` is the valid one. Where the schema has `is_removed`, a highest revision that carries it says
     that the key has no valid row any more. `partition_by` are columns of the schema. `event_time` names the
-    column by which files are skipped. What audits check beside that: `required` columns are never null (no
-    key column ever is), `ranges` gives (column, least, greatest) where null means no limit.
+    column by which files are skipped. Where `bounds` are given, the least and greatest values of a file are
+    kept for these columns alone: for all of them they cost a sixth of what landing costs. What audits check
+    beside that: `required` columns are never null (no key column ever is), `ranges` gives (column, least,
+    greatest) where null means no limit.
     """
 
     name: str
@@ -28,8 +30,14 @@ class Table:
     partition_by: tuple[str, ...] = ()
     event_time: str | None = None
     revisioned: bool = False
+    bounds: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     ranges: tuple[tuple[str, float | None, float | None], ...] = ()
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """What Delta is told when the table is created."""
+        return {"delta.dataSkippingStatsColumns": ",".join(self.bounds)} if self.bounds else {}
 
     def columns(self) -> list[Column]:
         """The columns of the contract with their types: the last `select` of every function that makes this

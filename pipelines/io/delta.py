@@ -71,6 +71,8 @@ def ensure(spark: SparkSession, settings: Settings, table: Table) -> None:
         return
     with lock(settings, table):
         builder = DeltaTable.createIfNotExists(spark).location(where).addColumns(table.schema)
+        for name, value in table.properties.items():
+            builder = builder.property(name, value)
         if table.partition_by:
             builder = builder.partitionedBy(*table.partition_by)
         builder.execute()
@@ -84,7 +86,11 @@ def ensure_local(settings: Settings, table: Table) -> str:
             folder.mkdir(parents=True, exist_ok=True)
             schema = deltalake.Schema.from_json(table.schema.json())
             deltalake.DeltaTable.create(
-                str(folder), schema=schema, mode="ignore", partition_by=list(table.partition_by) or None
+                str(folder),
+                schema=schema,
+                mode="ignore",
+                partition_by=list(table.partition_by) or None,
+                configuration=table.properties,  # type: ignore[arg-type]
             )
     return str(folder)
 
