@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000, help="events in Kafka (default: 2 M)")
     parser.add_argument("--rounds", type=int, default=2, help="runs of each contender (default: 2)")
     parser.add_argument(
-        "--warm-up", type=int, default=500_000, help="events before the measured ones (default: 500,000)"
+        "--warm-up", type=int, default=1_500_000, help="events before the measured ones (default: 1.5 M)"
     )
     args = parser.parse_args()
     with (

@@ -2,7 +2,7 @@
 Delta sink.
 
 Visible means committed: the modification time of the commit that adds the row's file. Produced means the
-Kafka timestamp. Both are this machine's clock. Rows of the first seconds are left out for both, and rows
+Kafka timestamp. Both are this machine's clock. Rows of the first 45 seconds are left out for both, and rows
 never committed count as slower than any other.
 """
 
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from benchmarks import harness
 from benchmarks.load import broker, produce_steadily
 
-WARM_UP_S = 15
+WARM_UP_S = 45
 
 
 def latencies(table: Path, since_ms: float) -> np.ndarray[Any, Any]:

@@ -10,6 +10,7 @@ from pipelines.io import parts, verdicts
 from pipelines.launch import light_job
 from pipelines.models import contest
 from pipelines.models.outlier_training import WINDOW_COLUMNS
+from pipelines.models.promotion import REFUSED, name_a_model, subject
 from pipelines.models.registry import Registry
 from pipelines.models.training_set import RANKING_COLUMNS
 from pipelines.session import Lender
@@ -18,7 +19,7 @@ from pipelines.settings import Settings
 
 def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Write the verdict to ops.gate_records, to the version's tags and as a page to its run."""
-    registry, (domain, kind) = Registry(settings.tracking_uri), contest.subject(args.model, settings)
+    registry, (domain, kind) = Registry(settings.tracking_uri), subject(args.model, settings)
     if kind == "ranker":
         own = ("domain", domain.name)
         rows = parts.valid_rows(settings, TRAINING_ROWS, RANKING_COLUMNS, spark, where=own)
@@ -31,8 +32,8 @@ def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     verdicts.keep(met.record(now), settings, spark)
     contest.leave(registry, met, now)
     print(met)
-    return 0 if met.verdict.accepted else contest.REFUSED
+    return 0 if met.verdict.accepted else REFUSED
 
 
 if __name__ == "__main__":
-    raise SystemExit(light_job("gate", __doc__, run, contest.name_a_model))
+    raise SystemExit(light_job("gate", __doc__, run, name_a_model))

@@ -6,7 +6,7 @@ import getpass
 
 from pipelines.io import verdicts
 from pipelines.launch import light_job
-from pipelines.models.contest import FORCED, decision_of, name_a_model, promotion, subject
+from pipelines.models.promotion import FORCED, decision_of, name_a_model, promotion, subject
 from pipelines.models.registry import Registry
 from pipelines.session import Lender
 from pipelines.settings import Settings

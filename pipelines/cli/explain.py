@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     from pipelines.cli import _explained
     from pipelines.io import decided
     from pipelines.models import package
-    from pipelines.models.contest import model_cache
     from pipelines.models.explanation import explain
+    from pipelines.models.promotion import model_cache
     from pipelines.models.registry import Registry, fail_fast
 
     fail_fast()

@@ -98,7 +98,7 @@ def _compare(args: argparse.Namespace, settings: Settings, registry: Registry) -
 
 def _promote(args: argparse.Namespace, settings: Settings, registry: Registry) -> int:
     from pipelines.io import verdicts
-    from pipelines.models.contest import FORCED, promotion
+    from pipelines.models.promotion import FORCED, promotion
 
     why = _reason(args) if args.force else ""
     version = _chosen(registry, args.model, args.version) if args.version else registry.latest(args.model)
@@ -112,7 +112,7 @@ def _promote(args: argparse.Namespace, settings: Settings, registry: Registry) -
 
 
 def _rollback(args: argparse.Namespace, settings: Settings, registry: Registry) -> int:
-    from pipelines.models.contest import ROLLBACK
+    from pipelines.models.promotion import ROLLBACK
 
     why = _reason(args)
     withdrawn, now = registry.rollback(args.model)
@@ -151,7 +151,7 @@ def _keep(settings: Settings, action: str, why: str, version: Version, champion:
     from functools import partial
 
     from pipelines.io import verdicts
-    from pipelines.models.contest import decision_of
+    from pipelines.models.promotion import decision_of
     from pipelines.session import spark_session
 
     now = datetime.datetime.now(datetime.UTC)

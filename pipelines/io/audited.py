@@ -86,4 +86,5 @@ def _as_pandas(rows: pa.Table) -> pd.DataFrame:
         elif pa.types.is_floating(field.type):
             column = pc.if_else(pc.is_nan(column), pa.scalar(float("inf"), field.type), column)
         seen[field.name] = column
-    return pa.table(seen).to_pandas(date_as_object=False)
+    frame: pd.DataFrame = pa.table(seen).to_pandas(date_as_object=False)
+    return frame

@@ -90,7 +90,7 @@ def ensure_local(settings: Settings, table: Table) -> str:
                 schema=schema,
                 mode="ignore",
                 partition_by=list(table.partition_by) or None,
-                configuration=table.properties,  # type: ignore[arg-type]
+                configuration=table.properties,
             )
     return str(folder)
 

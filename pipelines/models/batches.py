@@ -19,7 +19,7 @@ from pipelines.features.definitions import compile_definitions
 from pipelines.features.history import DECISION_COLUMNS
 from pipelines.models.carried import Carried, Silver
 from pipelines.models.champions import Champions
-from pipelines.models.contest import model_cache
+from pipelines.models.promotion import model_cache
 from pipelines.models.registry import Registry, fail_fast
 from pipelines.models.scoring import loaded_ranker, outlier_rows, score_rows, scored
 from pipelines.settings import Settings

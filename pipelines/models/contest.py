@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipelines.domain import Domain, load_domain
-from pipelines.errors import ModelError
+from pipelines.domain import Domain
 from pipelines.features.definitions import Definitions
 from pipelines.models import gate_report, package, soundness
 from pipelines.models.checks import Verdict, check, verdict
 from pipelines.models.gate import judge_by_own_figures, judge_outliers, judge_ranker, off_policy_check
 from pipelines.models.outlier_training import outlier_split
+from pipelines.models.promotion import model_cache, versions_of
 from pipelines.models.registered import STAGE, Version
 from pipelines.models.registry import Registry
 from pipelines.models.split import by_time
@@ -27,11 +26,6 @@ from pipelines.models.training import as_served
 from pipelines.models.training_set import Rankings, rankings
 from pipelines.models.vector_store import vectors_version
 from pipelines.settings import Settings
-
-KINDS = ("ranker", "outliers")
-FORCED, ROLLBACK = "promotion by force", "rollback"
-REFUSED = 99
-"""Exit code of a job that refuses a challenger: an answer, not a failure."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ class Contest:
             "figures": {name: float(value) for name, value in told.figures.items()},
             "checks": [asdict(one) for one in told.checks],
         }
-        return _versions(self.challenger, self.champion, decided_at) | of_gate | judged
+        return versions_of(self.challenger, self.champion, decided_at) | of_gate | judged
 
     def tags(self) -> Mapping[str, str]:
         """What the version's tags say of the verdict, and of each check."""
@@ -82,28 +76,6 @@ def leave(registry: Registry, contest: Contest, decided_at: datetime.datetime) -
     if challenger.version != contest.champion:
         registry.tag(challenger.name, challenger.version, contest.tags())
         registry.leave(challenger, gate_report.NAME, contest.report(decided_at))
-
-
-def decision_of(
-    who: str, why: str, action: str, version: Version, champion: str | None, decided_at: datetime.datetime
-) -> dict[str, Any]:
-    """The row of ops.gate_records for what a person decided, whatever the gate says: `version` is put in
-    charge by force, or withdrawn by a rollback. `champion` is in charge otherwise."""
-    reason = {"action": action, "decided_by": who, "reason": f"{action} by {who}: {why}"}
-    nothing: dict[str, Any] = {"accepted": action == FORCED, "figures": {}, "checks": []}
-    return _versions(version, champion, decided_at) | reason | nothing
-
-
-def subject(model: str, settings: Settings) -> tuple[Domain, str]:
-    """Domain and kind of a model's name `<domain>-ranker` or `<domain>-outliers`; the domain may be a path to
-    its file.
-
-    Raises ModelError for another name.
-    """
-    domain, _, kind = model.rpartition("-")
-    if kind not in KINDS or not domain:
-        raise ModelError(f"no model is called {model!r}: names are <domain>-ranker and <domain>-outliers")
-    return load_domain(domain, settings), kind
 
 
 def contest_rankers(
@@ -185,33 +157,6 @@ def contest_outliers(registry: Registry, domain: Domain, windows: pa.Table, sett
     return Contest(challenger, champion, judge_outliers(newest, ours, theirs, settings.gate))
 
 
-def promotion(
-    registry: Registry, version: Version, judged: Mapping[str, Any] | None, force: bool
-) -> tuple[int, str]:
-    """Give the version the alias `champion` if its newest row of ops.gate_records accepts it, or by force.
-
-    Returns the exit code and what to tell.
-    """
-    named = f"{version.name} {version.version}"
-    if not force and (judged is None or not judged["accepted"]):
-        reason = (
-            judged["reason"] if judged else f"no gate has judged it: run the job gate --model {version.name}"
-        )
-        return REFUSED, f"{named} is not promoted: {reason}"
-    before = registry.promote(version.name, version.version)
-    return 0, f"{named} is the champion, after {before or 'nobody'}"
-
-
-def name_a_model(parser: argparse.ArgumentParser) -> None:
-    """The argument that jobs about one model take."""
-    parser.add_argument("--model", required=True, help="<domain>-ranker or <domain>-outliers")
-
-
-def model_cache(settings: Settings) -> Path:
-    """Where downloaded packages are kept."""
-    return settings.state / "models"
-
-
 def _foretold(ranker: package.Ranker, scores: NDArray[np.float32]) -> NDArray[np.float64]:
     """The chances that scores stand for; a ranker without chances foretells nothing."""
     return np.zeros(len(scores)) if ranker.calibrator is None else ranker.chance(scores)
@@ -228,8 +173,3 @@ def _in_charge(version: Version) -> Contest:
 
 def _fetched(registry: Registry, version: Version, settings: Settings) -> Path:
     return registry.fetch(version.name, version.version, model_cache(settings))
-
-
-def _versions(challenger: Version, champion: str | None, decided_at: datetime.datetime) -> dict[str, Any]:
-    names = {"model_name": challenger.name, "challenger": challenger.version, "champion": champion}
-    return {"decided_at": decided_at} | names

@@ -1,13 +1,9 @@
-"""A model as a folder: a closed list of files, each with its sha256 in `manifest.json`, and no pickle
-anywhere."""
+"""A model as a folder: what is written into a package, and what a loaded one can do."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +15,13 @@ from numpy.typing import NDArray
 
 from pipelines.errors import ModelError
 from pipelines.features.vectors import Vectors
+from pipelines.models import sealed
 from pipelines.models.calibration import Calibrator, from_json
 from pipelines.models.outliers import OutlierModel
-from pipelines.models.packed_vectors import VECTORS, packed_vectors, unpacked_vectors
+from pipelines.models.packed_vectors import packed_vectors, unpacked_vectors
+from pipelines.models.sealed import CALIBRATION
 from pipelines.models.trees import Forest, from_booster
 
-MANIFEST = "manifest.json"
-FORMAT = 1
-FILES = {
-    "ranker": frozenset({"ranker.ubj", "definitions.json", "example.npz"}),
-    "outliers": frozenset({"outliers.npz", "outliers.json", "example.npz"}),
-}
-CALIBRATION = "calibration.json"
-OPTIONAL = {"ranker": frozenset({VECTORS, CALIBRATION}), "outliers": frozenset[str]()}
-"""Vectors are there where the features need some; a calibration is missing in packages of older versions."""
-PICKLE_NAME = re.compile(r"\.(pkl|pickle|joblib|dill|pt|pth|bin)$")
 EXAMPLE_ROWS = 16
 
 
@@ -95,7 +83,7 @@ def save_ranker(
     if calibrator is not None:
         files[CALIBRATION] = calibrator.to_json().encode()
     about = {"features": list(booster.feature_names or ()), "definitions_hash": definitions_hash}
-    _seal(folder, "ranker", files | more, about | named)
+    sealed.seal(folder, "ranker", files | more, about | named)
 
 
 def load_ranker(folder: Path, definitions_hash: str | None = None) -> Ranker:
@@ -106,7 +94,7 @@ def load_ranker(folder: Path, definitions_hash: str | None = None) -> Ranker:
     vectors are not those of its training, and when it scores its example rows otherwise than where it was
     made.
     """
-    about, files = _unseal(folder, "ranker")
+    about, files = sealed.unseal(folder, "ranker")
     theirs = str(about["definitions_hash"])
     if definitions_hash is not None and theirs != definitions_hash:
         raise ModelError(
@@ -146,12 +134,12 @@ def save_outliers(folder: Path, model: OutlierModel, example: NDArray[np.float64
         "outliers.json": json.dumps(about, sort_keys=True).encode(),
         "example.npz": _npz({"rows": rows, "scores": _finite(model.score(rows))}),
     }
-    _seal(folder, "outliers", files, {"features": list(model.names)})
+    sealed.seal(folder, "outliers", files, {"features": list(model.names)})
 
 
 def load_outliers(folder: Path) -> OutlierModel:
     """The outlier model of a package. Raises ModelError like `load_ranker`."""
-    about, files = _unseal(folder, "outliers")
+    about, files = sealed.unseal(folder, "outliers")
     arrays = _arrays(folder / "outliers.npz", files["outliers.npz"])
     model = OutlierModel.from_frozen(arrays, json.loads(files["outliers.json"]))
     if list(model.names) != about["features"]:
@@ -161,93 +149,6 @@ def load_outliers(folder: Path) -> OutlierModel:
     example = _arrays(folder / "example.npz", files["example.npz"])
     _check_example(folder, _finite(model.score(example["rows"])), example["scores"], 1e-3)
     return model
-
-
-def kind_of(folder: Path) -> str:
-    """`ranker` or `outliers`. Raises ModelError when the folder is no package."""
-    return str(_manifest(folder).get("kind"))
-
-
-def fingerprint(folder: Path) -> str:
-    """sha256 of the manifest, which names every other file's: two packages with the same fingerprint are the
-    same model."""
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-
-
-def size(folder: Path) -> int:
-    """Bytes of all files of the package."""
-    return sum(path.stat().st_size for path in folder.iterdir())
-
-
-def _seal(folder: Path, kind: str, files: Mapping[str, bytes], about: Mapping[str, Any]) -> None:
-    """Write the files and their manifest; a folder that was there is replaced whole."""
-    entries = {
-        n: {"sha256": hashlib.sha256(d).hexdigest(), "bytes": len(d)} for n, d in sorted(files.items())
-    }
-    manifest = {"format": FORMAT, "kind": kind, **about, "files": entries}
-    building = folder.with_name(folder.name + ".building")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    for name, data in files.items():
-        (building / name).write_bytes(data)
-    (building / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    building.rename(folder)
-
-
-def _unseal(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    manifest = _manifest(folder)
-    if manifest.get("format") != FORMAT or manifest.get("kind") != kind:
-        raise ModelError(
-            f"{folder} holds a {manifest.get('kind')} package of format {manifest.get('format')}, "
-            f"not a {kind} package of format {FORMAT}: train again with this version"
-        )
-    found = {path.name for path in folder.iterdir()} - {MANIFEST}
-    for name in sorted(found):
-        if PICKLE_NAME.search(name):
-            raise ModelError(
-                f"{folder / name} is a pickle, which can run code when it is loaded: it is refused"
-            )
-    optional = OPTIONAL[kind] & (found | ({CALIBRATION} & set(manifest["files"])))
-    if found - FILES[kind] - optional:
-        raise ModelError(
-            f"{folder} holds {sorted(found - FILES[kind] - optional)}, which no {kind} package has: it is "
-            "refused"
-        )
-    files = {}
-    for name in sorted(FILES[kind] | optional):
-        files[name] = _verified(folder / name, manifest["files"].get(name))
-    return manifest, files
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ModelError(
-            f"{folder} has no {MANIFEST}: it is not a model package, or its download was cut short"
-        )
-    try:
-        manifest = json.loads(path.read_bytes())
-    except ValueError as problem:
-        raise ModelError(
-            f"{path} is not JSON ({problem}): the package is damaged, download it again"
-        ) from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise ModelError(f"{path} lists no files: the package is damaged, download it again")
-    return manifest
-
-
-def _verified(path: Path, entry: Any) -> bytes:
-    if not path.is_file() or entry is None:
-        raise ModelError(f"{path} is missing from the package or its manifest: download the model again")
-    data = path.read_bytes()
-    if data[:1] == b"\x80":
-        raise ModelError(f"{path} is a pickle, which can run code when it is loaded: it is refused")
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise ModelError(
-            f"{path} ({len(data)} bytes) is not the file its manifest names: download the model again"
-        )
-    return data
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -9,8 +9,7 @@ from typing import Any
 
 from pipelines.errors import FeatureError, ModelError
 from pipelines.features.vectors import Vectors
-
-VECTORS = "vectors.npz"
+from pipelines.models.sealed import VECTORS
 
 
 def needs_vectors(definitions: str) -> bool:

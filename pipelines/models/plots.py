@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipelines.models.calibration import Reliability
 from pipelines.models.evaluation import Evaluation, Variant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SHOWN = 30
 """Features that a picture of importances has room for."""
@@ -117,6 +120,8 @@ def score_histogram(scores: NDArray[np.float64]) -> Figure:
 
 
 def _page(title: str, across: str, up: str, height: float = 4.0) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure  # takes a second to import, and most who import this draw nothing
+
     figure = Figure(figsize=(8, height), layout="constrained")
     axes = figure.subplots()
     axes.set(title=title, xlabel=across, ylabel=up)

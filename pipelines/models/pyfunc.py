@@ -9,7 +9,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from pipelines.models import package
+from pipelines.models import package, sealed
 
 
 class PackagedModel(PythonModel):
@@ -19,7 +19,7 @@ class PackagedModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load and verify the package. Raises ModelError like `package.load_ranker`."""
         folder = Path(context.artifacts["package"])
-        self.is_ranker = package.kind_of(folder) == "ranker"
+        self.is_ranker = sealed.kind_of(folder) == "ranker"
         self.model: Any = package.load_ranker(folder) if self.is_ranker else package.load_outliers(folder)
 
     def predict(

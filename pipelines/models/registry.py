@@ -27,7 +27,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from requests.exceptions import RequestException
 
 from pipelines.errors import ModelError, RegistryError
-from pipelines.models import package
+from pipelines.models import sealed
 from pipelines.models.registered import FOLLOWS, STAGE, Training, Version
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a log is not a terminal
@@ -87,7 +87,7 @@ class Registry:
 
     def _store(self, training: Training) -> str:
         outputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, "score")]
-        if package.kind_of(training.folder) == "outliers":
+        if sealed.kind_of(training.folder) == "outliers":
             outputs.append(ColSpec(DataType.double, "rank"))
         inputs = Schema([ColSpec(DataType.double, str(name)) for name in training.example.columns])
         installed = {d: importlib.metadata.version(d) for d in NEEDED}
@@ -108,16 +108,16 @@ class Registry:
         return str(logged.registered_model_version)
 
     def _tag_version(self, training: Training, version: str) -> None:
-        kind = package.kind_of(training.folder)
+        kind = sealed.kind_of(training.folder)
         tags = {
             "kind": kind,
             "domain": training.domain,
-            "package_sha256": package.fingerprint(training.folder),
-            "package_bytes": str(package.size(training.folder)),
+            "package_sha256": sealed.fingerprint(training.folder),
+            "package_bytes": str(sealed.size(training.folder)),
             STAGE: "challenger",
         }
         if kind == "ranker":
-            tags["definitions_hash"] = package.load_ranker(training.folder).definitions_hash
+            tags["definitions_hash"] = str(sealed.unseal(training.folder, kind)[0]["definitions_hash"])
         self.tag(training.name, version, tags)
 
     def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None:
@@ -192,7 +192,7 @@ class Registry:
         Raises ModelError when what was downloaded is not the package that was registered.
         """
         folder = cache / name / version
-        if (folder / package.MANIFEST).is_file():
+        if (folder / sealed.MANIFEST).is_file():
             return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         expected = self.version(name, version).tags.get("package_sha256")
@@ -203,7 +203,7 @@ class Registry:
                 found = Path(
                     mlflow.artifacts.download_artifacts(uri, dst_path=downloading, tracking_uri=self.uri)
                 )
-            if package.fingerprint(found) != expected:
+            if sealed.fingerprint(found) != expected:
                 raise ModelError(
                     f"version {version} of {name} holds another package than was registered: it is refused"
                 )

@@ -18,7 +18,7 @@ from pyspark.sql.pandas.types import to_arrow_schema
 from pipelines.contracts.gold import OUTLIERS, SCORES
 from pipelines.contracts.scoring import SCORED
 from pipelines.errors import ModelError
-from pipelines.models import package
+from pipelines.models import package, sealed
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.package import Ranker
 from pipelines.models.packed_features import cell_sizes, unpacked
@@ -39,7 +39,7 @@ class Champion:
     def folder(self) -> Path:
         """The package's folder; a machine that has not got it downloads it first."""
         folder = Path(self.cache) / self.name / self.version
-        if not (folder / package.MANIFEST).is_file():
+        if not (folder / sealed.MANIFEST).is_file():
             from pipelines.models.registry import (
                 Registry,
             )  # heavy, and only a machine without the package needs it

@@ -15,8 +15,8 @@ from typing import Any
 import great_expectations as gx
 import great_expectations.expectations as gxe
 import pandas as pd
-from great_expectations.checkpoint.actions import UpdateDataDocsAction
 from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
 from great_expectations.expectations.core.expect_column_pair_values_to_be_equal import (
     ExpectColumnPairValuesToBeEqual,
 )
@@ -68,7 +68,7 @@ def audit(
     pages for people go into `folder`. A frame is pandas' or Spark's."""
     context = gx.get_context(mode="file", project_root_dir=str(folder))
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    found = []
+    found, results = [], []
     for name, frame in frames.items():
         sources = context.data_sources
         if isinstance(frame, pd.DataFrame):
@@ -81,9 +81,13 @@ def audit(
             gx.ValidationDefinition(name=name, data=batch, suite=suite)
         )
         outcome = _outcome(context, definition, frame)
+        results += outcome.run_results
         rows = len(frame) if isinstance(frame, pd.DataFrame) else frame.count()
         for validation in outcome.run_results.values():
             found += [_row(name, rows, result, at) for result in validation.results]
+    # Once for all: built after each table, the pages took longer than everything else.
+    suites = [ExpectationSuiteIdentifier(name) for name in frames]
+    context.build_data_docs(resource_identifiers=[*results, *suites])
     return found
 
 
@@ -95,7 +99,6 @@ def _outcome(context: Any, definition: Any, frame: pd.DataFrame | DataFrame) -> 
             gx.Checkpoint(
                 name=definition.name,
                 validation_definitions=[definition],
-                actions=[UpdateDataDocsAction(name="pages")],
                 result_format=detail,
             )
         )

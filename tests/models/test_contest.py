@@ -19,7 +19,7 @@ from pipelines.domain import load_domain
 from pipelines.errors import ModelError
 from pipelines.features.definitions import compile_definitions
 from pipelines.io import delta
-from pipelines.models.contest import subject
+from pipelines.models.promotion import subject
 from pipelines.models.registry import Registry
 from tests.models.builders import NO_ITEMS, store, training_rows
 

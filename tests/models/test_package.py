@@ -9,7 +9,7 @@ import pytest
 import xgboost
 
 from pipelines.errors import ModelError
-from pipelines.models import calibration, package, ranker
+from pipelines.models import calibration, package, ranker, sealed
 from pipelines.models.outliers import OutlierModel
 from tests.models.builders import NAMES, some_examples, some_training
 
@@ -44,13 +44,13 @@ def test_an_outlier_model_survives_its_package(tmp_path):
     loaded = package.load_outliers(tmp_path / "o")
     np.testing.assert_array_equal(loaded.score(VECTORS * 2), OUTLIERS.score(VECTORS * 2))
     assert loaded.explain(VECTORS) == OUTLIERS.explain(VECTORS)
-    assert package.kind_of(tmp_path / "o") == "outliers"
+    assert sealed.kind_of(tmp_path / "o") == "outliers"
 
 
 def test_the_same_model_gives_the_same_package(folder, tmp_path):
     package.save_ranker(tmp_path / "again", BOOSTER, '{"features":[]}', "0123abcd", EXAMPLES.features)
-    assert package.fingerprint(tmp_path / "again") == package.fingerprint(folder)
-    assert package.size(folder) == sum(p.stat().st_size for p in folder.iterdir())
+    assert sealed.fingerprint(tmp_path / "again") == sealed.fingerprint(folder)
+    assert sealed.size(folder) == sum(p.stat().st_size for p in folder.iterdir())
 
 
 def test_no_file_is_a_pickle(folder, tmp_path):

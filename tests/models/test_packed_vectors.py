@@ -13,7 +13,7 @@ from pipelines.domain import parse_domain
 from pipelines.errors import FeatureError, ModelError, TrainingError
 from pipelines.features.definitions import compile_definitions
 from pipelines.features.vectors import no_vectors
-from pipelines.models import package, ranker
+from pipelines.models import package, ranker, sealed
 from pipelines.models.training_set import training_rows
 from pipelines.models.vector_store import of_rows, stored_row, usable
 from tests import builders_features as b
@@ -43,7 +43,7 @@ def test_a_package_gives_back_the_vectors_it_was_given(tmp_path):
     assert loaded.vectors is not None
     assert loaded.vectors.version == OURS.version
     assert loaded.vectors.to_bytes() == OURS.to_bytes()
-    assert package.fingerprint(save(tmp_path / "again")) == package.fingerprint(tmp_path / "m")
+    assert sealed.fingerprint(save(tmp_path / "again")) == sealed.fingerprint(tmp_path / "m")
 
 
 def test_a_package_without_its_vectors_is_neither_written_nor_loaded(tmp_path):

@@ -13,10 +13,13 @@ from pipelines.io import audited, delta
 from pipelines.monitoring.audits import ACCOUNTS, COLUMNS, SITE, expectations
 from tests.builders_gold import an_event, rows_of
 
+BY = pytest.mark.parametrize("reader", ["this process", "Spark"], indirect=True)
+"""Small tables are audited in this process and, as if they were large, by Spark: they find the same."""
 
-@pytest.fixture(params=["this process", "Spark"], autouse=True)
+
+@pytest.fixture
 def reader(request, monkeypatch):
-    """Small tables are audited in this process, as if they were large by Spark: the findings are the same."""
+    """Which of the two reads the tables."""
     if request.param == "Spark":
         monkeypatch.setattr(audited, "MOST", -1)
 
@@ -54,7 +57,8 @@ def test_every_contract_gives_a_suite_that_knows_its_key():
         assert {unique, "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeBetween"} <= kinds
 
 
-def test_a_sound_table_passes_and_a_corrected_row_counts_once(spark, settings):
+@BY
+def test_a_sound_table_passes_and_a_corrected_row_counts_once(spark, settings, reader):
     arrive(spark, settings, gold.DECISION_OUTCOMES, an_outcome(), an_outcome(revision=2, label=1.0))
     code, failed = audit(spark, settings, gold.DECISION_OUTCOMES)
     assert (code, failed) == (0, set())
@@ -79,7 +83,8 @@ def test_what_breaks_the_contract_is_a_row_and_an_exit_code(spark, settings, row
     assert failure[1] in capsys.readouterr().out
 
 
-def test_a_key_that_is_there_twice_and_a_row_that_bronze_never_had_are_found(spark, settings):
+@BY
+def test_a_key_that_is_there_twice_and_a_row_that_bronze_never_had_are_found(spark, settings, reader):
     arrive(
         spark,
         settings,
@@ -109,7 +114,8 @@ def test_a_column_that_is_missing_or_of_another_type_is_found(spark, settings):
     assert "gold.decision_outcomes.day DateType" in observed[0]
 
 
-def test_a_number_that_is_none_is_outside_every_range(spark, settings):
+@BY
+def test_a_number_that_is_none_is_outside_every_range(spark, settings, reader):
     at = an_outcome()["decided_at"]
     about = {"entity": "user", "entity_id": "ann", "window_start": at, "day": at.date(), "revision": 1}
     said = {"score": 0.5, "vector": [1.0], "model_name": "m", "model_version": "1", "scored_at": at}
