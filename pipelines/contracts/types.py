@@ -1,5 +1,7 @@
 """Short names for Spark types, so that a contract reads as a list of columns."""
 
+import json
+
 import pyarrow as pa
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
@@ -37,6 +39,12 @@ def columns(**types: DataType) -> StructType:
     """A schema with these columns in this order, all nullable: Delta is told what must be there by rules, not
     by nullability."""
     return StructType([StructField(name, kind, True) for name, kind in types.items()])
+
+
+def named_types(schema: StructType | str) -> dict[str, str]:
+    """Column → name of its type, of a schema or of the JSON that Delta keeps of it."""
+    known = StructType.fromJson(json.loads(schema)) if isinstance(schema, str) else schema
+    return {field.name: type(field.dataType).__name__ for field in known.fields}
 
 
 def arrow_schema(schema: StructType) -> pa.Schema:

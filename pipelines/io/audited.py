@@ -3,7 +3,6 @@ by Spark."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import deltalake
@@ -11,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
-from pyspark.sql.types import StructType
 
 from pipelines.contracts.table import Table
+from pipelines.contracts.types import named_types
 from pipelines.io import delta, lake, parts
 from pipelines.session import Lender
 from pipelines.settings import Settings
@@ -28,7 +27,7 @@ Frame = pd.DataFrame | DataFrame
 def valid_rows(settings: Settings, table: Table, spark: Lender) -> Frame:
     """The table's valid rows, or all that is stored where columns of the contract are missing. Read by this
     process, lists and maps come as the text `given`."""
-    has_all = set(table.schema.names) <= set(_schema(settings, table, spark).names)
+    has_all = set(table.schema.names) <= set(_stored_types(settings, table, spark))
     if parts.is_here(settings, table) and lake.stored_rows(settings, table) <= MOST:
         found = lake.rows(settings, table, table.schema.names) if has_all else _stored(settings, table)
         return _as_pandas(found)
@@ -41,10 +40,7 @@ def columns(settings: Settings, tables: Sequence[Table], spark: Lender) -> pd.Da
     its type; a column that one side lacks is named there without a type."""
     rows = []
     for table in tables:
-        promised, stored = (
-            {field.name: type(field.dataType).__name__ for field in schema.fields}
-            for schema in (table.schema, _schema(settings, table, spark))
-        )
+        promised, stored = named_types(table.schema), _stored_types(settings, table, spark)
         rows += [
             tuple(f"{table.name}.{name} {side.get(name, 'missing')}" for side in (promised, stored))
             for name in dict.fromkeys((*promised, *stored))
@@ -65,11 +61,10 @@ def _short(table: Table) -> str:
     return table.name.replace(".", "_")
 
 
-def _schema(settings: Settings, table: Table, spark: Lender) -> StructType:
+def _stored_types(settings: Settings, table: Table, spark: Lender) -> dict[str, str]:
     if not parts.is_here(settings, table):
-        return delta.read(spark(), settings, table).schema
-    opened = deltalake.DeltaTable(delta.ensure_local(settings, table))
-    return StructType.fromJson(json.loads(opened.schema().to_json()))
+        return named_types(delta.read(spark(), settings, table).schema)
+    return named_types(deltalake.DeltaTable(delta.ensure_local(settings, table)).schema().to_json())
 
 
 def _stored(settings: Settings, table: Table) -> pa.Table:

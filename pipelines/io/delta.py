@@ -84,10 +84,9 @@ def ensure_local(settings: Settings, table: Table) -> str:
     if not deltalake.DeltaTable.is_deltatable(str(folder)):
         with lock(settings, table):
             folder.mkdir(parents=True, exist_ok=True)
-            schema = deltalake.Schema.from_json(table.schema.json())
             deltalake.DeltaTable.create(
                 str(folder),
-                schema=schema,
+                schema=deltalake.Schema.from_json(table.schema.json()),
                 mode="ignore",
                 partition_by=list(table.partition_by) or None,
                 configuration=table.properties,
