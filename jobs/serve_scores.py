@@ -6,7 +6,7 @@ import asyncio
 from pipelines.io.for_serving import outside
 from pipelines.launch import service_job
 from pipelines.models.champions import Champions
-from pipelines.models.contest import model_cache
+from pipelines.models.promotion import model_cache
 from pipelines.models.registry import Registry, fail_fast
 from pipelines.ready import tell_ready
 from pipelines.serving.keeper import Keeper

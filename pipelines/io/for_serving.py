@@ -14,8 +14,8 @@ from pipelines.io import decided, items
 from pipelines.io.late_store import LateStore
 from pipelines.io.outbox import Outbox
 from pipelines.models import package
-from pipelines.models.contest import model_cache
 from pipelines.models.explanation import explain
+from pipelines.models.promotion import model_cache
 from pipelines.models.registry import Registry
 from pipelines.serving.explaining import explained_items
 from pipelines.serving.ports import Outside
