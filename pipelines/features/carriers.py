@@ -187,7 +187,7 @@ class Carrier:
         states = self._room_for(part)
         new = self._version.tobytes() + bytes(8 * states.shape[1])
         records = [stored.get(key, new) for key in part.named]
-        if any(len(record) != len(new) for record in records):
+        if set(map(len, records)) - {len(new)}:
             raise self._foreign(part, records, len(new))
         words = np.frombuffer(b"".join(records), np.int64).reshape(-1, 1 + states.shape[1])
         if (words[:, 0] != self._version).any():

@@ -38,7 +38,7 @@ def supervise(count: int, port: int, grace_s: float) -> int:
 
 def _start(number: int, port: int) -> subprocess.Popen[bytes]:
     own = ["--worker", str(number), "--port", str(port)]
-    return subprocess.Popen([sys.executable, *sys.argv, *own])
+    return subprocess.Popen([sys.executable, *sys.orig_argv[1:], *own])
 
 
 def _ended(process: subprocess.Popen[bytes], until: float) -> int:
