@@ -16,6 +16,7 @@ from pipelines.contracts.gold import DECISION_OUTCOMES
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
 from pipelines.contracts.table import Table
 from pipelines.domain import Domain, parse_domain
+from pipelines.features.carriers import EVERYTHING, ITEM, USER, VALUE
 from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions, compile_definitions
 from pipelines.features.hashing import hash_text, hash_texts
@@ -208,6 +209,23 @@ def a_replay(definitions: Definitions, items: Sequence[Row] = (), vectors: Vecto
     catalog = Catalog(definitions, vectors or some_vectors())
     catalog.learn(table(ITEMS, items))
     return Replay(definitions, catalog)
+
+
+def records_of(replay: Replay) -> dict[bytes, bytes]:
+    """Every record of a replay by its key, without those in which nothing happened."""
+    catalog, states = replay.catalog, replay.states
+    parts = (
+        (EVERYTHING, np.zeros(1, np.int64), states.everything),
+        (ITEM, catalog.items.keys(), states.items),
+        (VALUE, catalog.values.keys(), states.values),
+        (USER, replay.users.keys(), states.users),
+    )
+    return {
+        scope + int(key).to_bytes(8, "big", signed=True): words[row].tobytes()
+        for scope, keys, words in parts
+        for row, key in enumerate(keys)
+        if words[row].any()
+    }
 
 
 def replayed(

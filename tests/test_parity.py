@@ -24,7 +24,7 @@ from pipelines.features.parsing import parse_features
 from pipelines.features.replay import Replay
 from pipelines.simulate.config import ShopConfig
 from pipelines.simulate.shop import records
-from tests.builders_features import some_vectors
+from tests.builders_features import records_of, some_vectors
 
 EVENT_COUNT = 110_000
 TROUBLE = {"late_share": 0.05, "late_minutes": 60.0, "duplicate_share": 0.02, "malformed_share": 0.001}
@@ -111,23 +111,6 @@ def fold(carrier, piece, store):
     folded = carrier.advance(piece, fetched)
     store |= folded.records
     return folded
-
-
-def records_of(replay):
-    """Every record of a replay by its key, without those in which nothing happened."""
-    catalog, states = replay.catalog, replay.states
-    parts = (
-        (EVERYTHING, np.zeros(1, np.int64), states.everything),
-        (ITEM, catalog.items.keys(), states.items),
-        (VALUE, catalog.values.keys(), states.values),
-        (USER, replay.users.keys(), states.users),
-    )
-    return {
-        scope + int(key).to_bytes(8, "big", signed=True): words[row].tobytes()
-        for scope, keys, words in parts
-        for row, key in enumerate(keys)
-        if words[row].any()
-    }
 
 
 def test_the_stream_has_all_that_goes_wrong(history, silver, replayed):

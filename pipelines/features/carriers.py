@@ -19,7 +19,7 @@ from pipelines.features.ids import hash_list
 from pipelines.features.kernel import read
 from pipelines.features.lookups import Lookups
 from pipelines.features.program import Ints, States
-from pipelines.features.replay import Probes, fold, happenings
+from pipelines.features.replay import Probes, fold, fold_only, happenings
 from pipelines.features.rows import grown
 from pipelines.features.state import UNUSED, Layouts, empty
 from pipelines.features.words import query_terms
@@ -103,10 +103,18 @@ class Carrier:
         probes = fold(self.definitions, self.catalog, self._states, history, batch, tally, self._newest)
         if len(history):
             self._newest = max(self._newest, int(history.arrived[-1]))
-        changed: dict[bytes, bytes] = {}
-        for part, words in zip(parts, before, strict=True):
-            changed |= self._changed(part, words)
-        return Folded(changed, probes, tally)
+        return Folded(self._all_changed(parts, before), probes, tally)
+
+    def update(self, history: History, stored: Mapping[bytes, bytes]) -> tuple[dict[bytes, bytes], Ints]:
+        """The records that `advance` changes, and its tally, without a look at the decisions: no vectors are
+        needed."""
+        users, rows = np.unique(history.users, return_inverse=True)
+        batch = happenings(history, self.catalog, rows.astype(np.int64))
+        parts = self._parts(users, np.append(batch.items, batch.listed))
+        before = [self._load(part, stored) for part in parts]
+        tally = np.zeros(3, np.int64)
+        fold_only(self.definitions, self.catalog, self._states, batch, tally)
+        return self._all_changed(parts, before), tally
 
     def needed_for(self, request: Request) -> list[bytes]:
         """Keys of the records that `read` needs for this request."""
@@ -213,6 +221,12 @@ class Carrier:
         states: Ints = grown(getattr(self._states, name), rows)
         self._states = self._states._replace(**{name: states})
         return states
+
+    def _all_changed(self, parts: list[_Rows], before: list[Ints]) -> dict[bytes, bytes]:
+        changed: dict[bytes, bytes] = {}
+        for part, words in zip(parts, before, strict=True):
+            changed |= self._changed(part, words)
+        return changed
 
     def _changed(self, part: _Rows, before: Ints) -> dict[bytes, bytes]:
         words = self._room_for(part)[part.rows]

@@ -32,8 +32,9 @@ def location(settings: Settings, query: str) -> str:
     return f"{settings.checkpoints.rstrip('/')}/{query}"
 
 
-def own(settings: Settings, query: str) -> None:
-    """Take the query's checkpoint for this process until it ends or `disown`s it.
+def own(settings: Settings, query: str, afresh: bool = False) -> None:
+    """Take the query's checkpoint for this process until it ends or `disown`s it; with `afresh`, delete it
+    first.
 
     Raises OwnershipError that names the process which has it. On a remote checkpoint there is nothing to
     lock: there the scheduler must run one application per query, and Spark itself stops the slower of two
@@ -60,6 +61,8 @@ def own(settings: Settings, query: str) -> None:
     handle.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "query": query}))
     handle.flush()
     _held[str(path)] = handle
+    if afresh:
+        forget(settings, query)
 
 
 def disown(settings: Settings, query: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -35,10 +36,42 @@ def stream(spark: SparkSession, settings: Settings, topic: str, landed: dict[int
     at the earliest message. Messages that the broker deleted before they were read stop the stream: losing
     them in silence is not an option.
     """
-    starts = {str(p): landed.get(p, EARLIEST) for p in partitions(settings, topic)}
-    reader = spark.readStream.format("kafka").options(**connection(settings), **FETCH)
-    reader = (
-        reader.option("subscribe", topic).option("includeHeaders", "true").option("failOnDataLoss", "true")
-    )
-    reader = reader.option("maxOffsetsPerTrigger", settings.streams.max_offsets_per_trigger)
-    return reader.option("startingOffsets", json.dumps({topic: starts})).load()
+    return stream_all(spark, settings, [topic], {(topic, p): offset for p, offset in landed.items()})
+
+
+def stream_all(
+    spark: SparkSession, settings: Settings, topics: Sequence[str], done: Mapping[tuple[str, int], int]
+) -> DataFrame:
+    """As `stream`, of several topics in one query; `done` says how far each partition is."""
+    reader = spark.readStream.format("kafka").options(**_source(settings, topics, done))
+    return reader.option("maxOffsetsPerTrigger", settings.streams.max_offsets_per_trigger).load()
+
+
+def present(
+    spark: SparkSession,
+    settings: Settings,
+    topics: Sequence[str],
+    done: Mapping[tuple[str, int], int],
+    until: Mapping[tuple[str, int], int],
+) -> DataFrame:
+    """The messages of these topics from `done` up to `until` (excluded), in every partition that it names."""
+    ends: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in until.items():
+        ends.setdefault(topic, {})[str(partition)] = offset
+    reader = spark.read.format("kafka").options(**_source(settings, topics, done))
+    return reader.option("endingOffsets", json.dumps(ends)).load()
+
+
+def _source(settings: Settings, topics: Sequence[str], done: Mapping[tuple[str, int], int]) -> dict[str, str]:
+    starts = {
+        topic: {str(p): done.get((topic, p), EARLIEST) for p in partitions(settings, topic)}
+        for topic in topics
+    }
+    return {
+        **connection(settings),
+        **FETCH,
+        "subscribe": ",".join(topics),
+        "includeHeaders": "true",
+        "failOnDataLoss": "true",
+        "startingOffsets": json.dumps(starts),
+    }

@@ -124,8 +124,17 @@ def delete_topics(settings: Settings, names: list[str]) -> None:
 
 def end_offsets(settings: Settings, topic: str) -> dict[int, int]:
     """For each partition the offset that its next message gets. Raises StackError as `partitions` does."""
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(topic, p): latest for p in partitions(settings, topic)}
+    return _offsets(settings, topic, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+
+def first_offsets(settings: Settings, topic: str) -> dict[int, int]:
+    """For each partition the offset of the oldest message that is kept. Raises StackError as `partitions`
+    does."""
+    return _offsets(settings, topic, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+
+
+def _offsets(settings: Settings, topic: str, which: OffsetSpec) -> dict[int, int]:
+    asked = {TopicPartition(topic, p): which for p in partitions(settings, topic)}
     client = _client(settings)
     found = client.list_offsets(asked, request_timeout=TIMEOUT_S)
     try:
