@@ -1,4 +1,4 @@
-"""Run all streams of a local installation in one process: land, refine, publish, score."""
+"""Run all streams of a local installation in one process: update the store, land, refine, publish, score."""
 
 import argparse
 from importlib import import_module
@@ -10,7 +10,14 @@ from pipelines.errors import SettingsError, nearest
 from pipelines.launch import stream_job
 from pipelines.settings import Settings
 
-STREAMS = ("land_bronze", "land_files", "refine_silver", "publish_gold", "score_stream")
+STREAMS = (
+    "update_online_store",
+    "land_bronze",
+    "land_files",
+    "refine_silver",
+    "publish_gold",
+    "score_stream",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

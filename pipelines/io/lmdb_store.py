@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import lmdb
+import msgspec
 
 from pipelines.errors import FenceError, StoreError
 from pipelines.io.online_store import KINDS, OnlineStore, Place, Snapshot, Stats, other_version
-from pipelines.io.packing import packed, unpacked
+from pipelines.io.packing import PACKED, packed, unpacked
 
 MAP_BYTES = 256 << 20  # the map of a new store; it is doubled whenever it is full
 PAGE = 1_000  # records that a scan reads at once
@@ -67,18 +68,21 @@ class LmdbStore(OnlineStore):
         """See `OnlineStore.read`."""
         used = self._used()
         with used.transaction() as txn:
-            records = {}
-            for key in keys:
-                found = txn.get(key[1:], db=used.kinds[key[:1]])
-                if found is not None:
-                    records[key] = unpacked(found)
-            return Snapshot(records, _fences(txn, used))
+            get, kinds = txn.get, used.kinds
+            found = [(key, get(key[1:], None, kinds[key[:1]])) for key in keys]
+            fences = used.fences_in(txn)
+        records = {
+            key: unpacked(key[:1], record) if key[:1] in PACKED else record
+            for key, record in found
+            if record is not None
+        }
+        return Snapshot(records, fences)
 
     def fences(self) -> dict[Place, int]:
         """See `OnlineStore.fences`."""
         used = self._used()
         with used.transaction() as txn:
-            return _fences(txn, used)
+            return used.fences_in(txn)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """See `OnlineStore.scan`."""
@@ -94,7 +98,7 @@ class LmdbStore(OnlineStore):
                 while is_there and cursor.key().startswith(begins) and len(page) < PAGE:
                     page.append((cursor.key(), cursor.value()))
                     is_there = cursor.next()
-            yield from ((kind + key, unpacked(value)) for key, value in page)
+            yield from ((kind + key, unpacked(kind, value)) for key, value in page)
             if len(page) < PAGE:
                 return
             last = page[-1][0]
@@ -108,7 +112,9 @@ class LmdbStore(OnlineStore):
         """See `OnlineStore.write`."""
         if self._readonly:
             raise StoreError(f"the online store {self._root} was opened to be read only")
-        stored = [(key, None if record is None else packed(record)) for key, record in records.items()]
+        stored = [
+            (key, None if record is None else packed(key[:1], record)) for key, record in records.items()
+        ]
         with self._alone():
             used = self._used()
             while True:
@@ -126,7 +132,7 @@ class LmdbStore(OnlineStore):
         expected: Mapping[Place, int],
     ) -> None:
         with used.transaction(write=True) as txn:
-            found = _fences(txn, used)
+            found = used.fences_in(txn)
             if found != dict(expected):
                 raise FenceError(f"the fences of {used.path} are {found}, not {dict(expected)} as expected")
             for key, record in stored:
@@ -134,10 +140,7 @@ class LmdbStore(OnlineStore):
                     txn.delete(key[1:], db=used.kinds[key[:1]])
                 else:
                     txn.put(key[1:], record, db=used.kinds[key[:1]])
-            for (topic, partition), offset in fences.items():
-                txn.put(
-                    partition.to_bytes(4, "big") + topic.encode(), offset.to_bytes(8, "big"), db=used.fences
-                )
+            txn.put(_FENCES, _encoded({**found, **fences}), db=used.meta)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -218,12 +221,8 @@ class LmdbStore(OnlineStore):
             return used
 
 
-def _fences(txn: Any, used: _Environment) -> dict[Place, int]:
-    with txn.cursor(used.fences) as cursor:
-        return {
-            (key[4:].decode(), int.from_bytes(key[:4], "big")): int.from_bytes(value, "big")
-            for key, value in cursor
-        }
+def _encoded(fences: Mapping[Place, int]) -> bytes:
+    return msgspec.json.encode([(*place, offset) for place, offset in fences.items()])
 
 
 class _Environment:
@@ -238,15 +237,16 @@ class _Environment:
             str(path),
             map_size=map_bytes,
             create=map_bytes > 0,
-            max_dbs=len(KINDS) + 2,
+            max_dbs=len(KINDS) + 1,
             max_readers=_MOST_READERS,
             metasync=False,
         )
         self._lmdb.reader_check()
-        names = (_META, _FENCES, *KINDS)
+        names = (_META, *KINDS)
         # In transactions of its own, each: handles would end with a transaction that only reads.
         dbs = {name: self._lmdb.open_db(name, create=map_bytes > 0) for name in names}
-        self.fences, self.meta = dbs[_FENCES], dbs[_META]
+        self.meta = dbs[_META]
+        self._fences: tuple[bytes, dict[Place, int]] = (b"[]", {})
         self.kinds = {kind: dbs[kind] for kind in KINDS}
 
     @classmethod
@@ -289,6 +289,15 @@ class _Environment:
                 txn = self._lmdb.begin(write=write)
             with txn:
                 yield txn
+
+    def fences_in(self, txn: Any) -> dict[Place, int]:
+        """The fences that the transaction sees."""
+        text = txn.get(_FENCES, b"[]", self.meta)
+        known, fences = self._fences
+        if text != known:
+            fences = {(topic, partition): offset for topic, partition, offset in msgspec.json.decode(text)}
+            self._fences = (text, fences)
+        return dict(fences)
 
     def grow(self) -> None:
         """Double the map."""

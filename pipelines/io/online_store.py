@@ -52,6 +52,13 @@ class Stats:
     record_bytes: dict[str, int]
     total_bytes: int
 
+    @property
+    def bytes_per_million_users(self) -> int | None:
+        """What users like those in the store would take, a million of them; None without users."""
+        users = self.records["user"]
+        taken = self.record_bytes["user"] + self.record_bytes["day"]
+        return taken * 1_000_000 // users if users else None
+
 
 class OnlineStore(ABC):
     """What every kind of store offers. Any number of processes may read while one writes; no reader waits.

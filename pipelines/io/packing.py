@@ -1,26 +1,27 @@
-"""Records as they lie in a store: large ones compressed, since most words of a user's record are zero."""
+"""Records as they lie in a store: those of users compressed, since most of their words are zero, and versions
+of items; the others, many of which a request reads, as they are."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-PACKED_FROM = 4096  # bytes; below, reading would cost more than the space is worth
-_CODEC = "lz4_raw"
-_PLAIN, _PACKED = b"\x00", b"\x01"
+PACKED = (b"u", b"c")
+"""Kinds of records that are compressed."""
+
+_CODEC = "zstd"
 
 
-def packed(record: bytes) -> bytes:
+def packed(kind: bytes, record: bytes) -> bytes:
     """The record as it is stored; `unpacked` gives it back."""
-    if len(record) < PACKED_FROM:
-        return _PLAIN + record
+    if kind not in PACKED:
+        return record
     small: bytes = pa.compress(record, codec=_CODEC, asbytes=True)
-    return _PACKED + len(record).to_bytes(4, "big") + small
+    return len(record).to_bytes(4, "big") + small
 
 
-def unpacked(stored: bytes) -> bytes:
+def unpacked(kind: bytes, stored: bytes) -> bytes:
     """The record of `packed`."""
-    if stored[:1] == _PLAIN:
-        return stored[1:]
-    size = int.from_bytes(stored[1:5], "big")
-    record: bytes = pa.decompress(stored[5:], size, codec=_CODEC, asbytes=True)
+    if kind not in PACKED:
+        return stored
+    record: bytes = pa.decompress(stored[4:], int.from_bytes(stored[:4], "big"), codec=_CODEC, asbytes=True)
     return record

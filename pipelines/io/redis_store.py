@@ -76,7 +76,9 @@ class RedisStore(OnlineStore):
         name, version, fences, found = answer
         if (version or b"").decode() != self._version:
             raise other_version(f"{self._root}{name.decode()}", (version or b"").decode(), self._version)
-        records = {key: unpacked(value) for key, value in zip(keys, found, strict=True) if value is not None}
+        records = {
+            key: unpacked(key[:1], value) for key, value in zip(keys, found, strict=True) if value is not None
+        }
         return Snapshot(records, _fences(dict(zip(fences[::2], fences[1::2], strict=True))))
 
     def fences(self) -> dict[Place, int]:
@@ -94,7 +96,9 @@ class RedisStore(OnlineStore):
             page = chosen[start : start + PAGE]
             with self._answering():
                 values = self._client.hmget(hash_, page)
-            yield from ((kind + f, unpacked(v)) for f, v in zip(page, values, strict=True) if v is not None)
+            yield from (
+                (kind + f, unpacked(kind, v)) for f, v in zip(page, values, strict=True) if v is not None
+            )
 
     def write(
         self,
@@ -105,7 +109,9 @@ class RedisStore(OnlineStore):
         """See `OnlineStore.write`."""
         if self._readonly:
             raise StoreError(f"the online store {self._root} was opened to be read only")
-        changes = [(key, None if record is None else packed(record)) for key, record in records.items()]
+        changes = [
+            (key, None if record is None else packed(key[:1], record)) for key, record in records.items()
+        ]
         with self._answering(), self._client.pipeline() as pipe:
             while not self._written(pipe, changes, fences, expected):
                 time.sleep(_POLL_S)

@@ -1,0 +1,32 @@
+"""The stream of the online store on the real broker: killed and started again, it has folded each message
+once. More kills are in tests/faults/test_store_kills.py."""
+
+import shutil
+
+import pytest
+
+from tests.jobs.store_runs import Installation, lines
+
+
+@pytest.fixture
+def installation(tmp_path, kafka_broker):
+    kafka_broker.empty_topics()
+    made = Installation(tmp_path, kafka_broker.bootstrap)
+    yield made
+    for process in made.processes:
+        if process.poll() is None:
+            made.kill(process)
+
+
+def test_killed_and_without_its_checkpoint_it_goes_on_where_the_store_is(installation, tmp_path):
+    sent = lines(6_000)
+    installation.send(sent[:3_000])
+    stream = installation.start()
+    installation.wait_for(0, stream)
+    installation.send(sent[3_000:])
+    installation.wait_for(3_000, stream)
+    installation.kill(stream)
+    shutil.rmtree(installation.settings.checkpoints)
+    installation.finish()
+    assert installation.folded() == len(sent)
+    assert installation.held() == installation.clean_run(tmp_path / "clean")
