@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.contracts import bronze
+from pipelines.errors import StoreError
 from pipelines.features.online import Updater
 from pipelines.io import delta, kafka
 from pipelines.io.kafka_admin import end_offsets, first_offsets
@@ -23,13 +24,27 @@ _TABLES = {"catalog": bronze.CATALOG, "interactions": bronze.INTERACTIONS}
 _OFFSETS_AT_ONCE = 100_000
 
 
-def fold_messages(messages: DataFrame, updater: Updater, store: OnlineStore) -> int:
-    """Fold messages with Kafka's own columns; how many there were."""
+def fold_messages(messages: DataFrame, updater: Updater, store: OnlineStore, may_skip: bool = False) -> int:
+    """Fold messages with Kafka's own columns; how many there were. With `may_skip` they come from a
+    checkpoint that may be ahead of the store: then StoreError."""
     count = 0
     for piece in pieces(arriving(messages.withColumn("ingested_at", F.col("timestamp")))):
+        if may_skip:
+            _refuse_gap(piece, store)
         updater.fold(piece, store)
         count += piece.num_rows
     return count
+
+
+def _refuse_gap(piece: pa.Table, store: OnlineStore) -> None:
+    begins = piece.group_by(["topic", "partition"]).aggregate([("offset", "min")]).to_pylist()
+    for row in begins:
+        fence, first = store.fence(row["topic"], row["partition"]), row["offset_min"]
+        if fence < first and row["topic"] == "interactions":
+            raise StoreError(
+                f"the checkpoint is ahead of the online store: it goes on at offset {first} of partition "
+                f"{row['partition']}, the store lacks {fence} to {first - 1}; give another `paths.checkpoints`"
+            )
 
 
 def catch_up(
