@@ -43,7 +43,7 @@ def _refuse_gap(piece: pa.Table, store: OnlineStore) -> None:
         if fence < first and row["topic"] == "interactions":
             raise StoreError(
                 f"the checkpoint is ahead of the online store: it goes on at offset {first} of partition "
-                f"{row['partition']}, the store lacks {fence} to {first - 1}; give another `paths.checkpoints`"
+                f"{row['partition']}, the store lacks {fence} to {first - 1}: set another `paths.checkpoints`"
             )
 
 

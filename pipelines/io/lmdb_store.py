@@ -51,6 +51,7 @@ class LmdbStore(OnlineStore):
         self._root, self._version, self._readonly = root, version, readonly
         self._is_beside, self._is_held = is_beside, False
         self._environment: _Environment | None = None
+        self._lock = threading.RLock()
         if is_beside:
             folder = root / f"store-{uuid.uuid4().hex[:12]}"
             folder.mkdir(parents=True)
@@ -66,8 +67,7 @@ class LmdbStore(OnlineStore):
 
     def read(self, keys: Sequence[bytes]) -> Snapshot:
         """See `OnlineStore.read`."""
-        used = self._used()
-        with used.transaction() as txn:
+        with self._reading() as (used, txn):
             get, kinds = txn.get, used.kinds
             found = [(key, get(key[1:], None, kinds[key[:1]])) for key in keys]
             fences = used.fences_in(txn)
@@ -80,8 +80,7 @@ class LmdbStore(OnlineStore):
 
     def fences(self) -> dict[Place, int]:
         """See `OnlineStore.fences`."""
-        used = self._used()
-        with used.transaction() as txn:
+        with self._reading() as (used, txn):
             return used.fences_in(txn)
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -89,9 +88,8 @@ class LmdbStore(OnlineStore):
         kind, begins = prefix[:1], prefix[1:]
         last = after[1:] if after else None
         while True:
-            used = self._used()
             page: list[tuple[bytes, bytes]] = []
-            with used.transaction() as txn, txn.cursor(used.kinds[kind]) as cursor:
+            with self._reading() as (used, txn), txn.cursor(used.kinds[kind]) as cursor:
                 is_there = cursor.set_range(begins if last is None else last)
                 if is_there and last is not None and cursor.key() == last:
                     is_there = cursor.next()
@@ -115,14 +113,14 @@ class LmdbStore(OnlineStore):
         stored = [
             (key, None if record is None else packed(key[:1], record)) for key, record in records.items()
         ]
-        with self._alone():
+        with self._alone(), self._lock:
             used = self._used()
             while True:
                 try:
                     self._put(used, stored, fences, expected)
                     return
                 except lmdb.MapFullError:
-                    used.grow()
+                    used.make_room()
 
     def _put(
         self,
@@ -174,13 +172,14 @@ class LmdbStore(OnlineStore):
         os.replace(link, self._root / CURRENT)
         self._is_beside = False
         for other in self._root.glob("store-*"):
-            if other != made:
-                shutil.rmtree(other)
+            if other != made:  # renamed first, or who is just opening it would put files into it
+                other.rename(other.with_name(f"old-{other.name}"))
+        for old in self._root.glob("old-*"):
+            shutil.rmtree(old)
 
     def stats(self) -> Stats:
         """See `OnlineStore.stats`."""
-        used = self._used()
-        with used.transaction() as txn:
+        with self._reading() as (used, txn):
             found = {kind: txn.stat(used.kinds[kind]) for kind in KINDS}
         pages = {
             kind: stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
@@ -194,9 +193,17 @@ class LmdbStore(OnlineStore):
 
     def close(self) -> None:
         """See `OnlineStore.close`."""
-        if self._environment is not None:
-            self._environment.release()
-            self._environment = None
+        with self._lock:
+            if self._environment is not None:
+                self._environment.release()
+                self._environment = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[_Environment, Any]]:
+        with self._lock:
+            used = self._used()
+            with used.transaction() as txn:
+                yield used, txn
 
     def _used(self) -> _Environment:
         """What `current` names now; a store beside is its own."""
@@ -223,6 +230,13 @@ class LmdbStore(OnlineStore):
 
 def _encoded(fences: Mapping[Place, int]) -> bytes:
     return msgspec.json.encode([(*place, offset) for place, offset in fences.items()])
+
+
+def _broken(path: Path, problem: lmdb.Error) -> StoreError:
+    return StoreError(
+        f"the online store {path} cannot be used: {problem}; is the disk full, may this user write there? "
+        "`./spark-submit.sh rebuild_store` makes a new one"
+    )
 
 
 class _Environment:
@@ -258,7 +272,12 @@ class _Environment:
             if known is None:
                 if map_bytes == 0 and not (path / "data.mdb").is_file():
                     raise FileNotFoundError(path)
-                known = cls._open[path] = _Environment(path, map_bytes)
+                try:
+                    known = cls._open[path] = _Environment(path, map_bytes)
+                except lmdb.Error as problem:
+                    if not (path / "data.mdb").is_file():
+                        raise FileNotFoundError(path) from problem
+                    raise _broken(path, problem) from problem
             known._users += 1
         if map_bytes:
             with known.transaction(write=True) as txn:
@@ -283,12 +302,19 @@ class _Environment:
         """A transaction; one at a time in this process, since the map may only change without any."""
         with self._lock:
             try:
-                txn = self._lmdb.begin(write=write)
-            except lmdb.MapResizedError:  # another process has doubled it
-                self._lmdb.set_mapsize(0)
-                txn = self._lmdb.begin(write=write)
-            with txn:
-                yield txn
+                with self._begun(write) as txn:
+                    yield txn
+            except lmdb.MapFullError:
+                raise
+            except lmdb.Error as problem:
+                raise _broken(self.path, problem) from problem
+
+    def _begun(self, write: bool) -> Any:
+        try:
+            return self._lmdb.begin(write=write)
+        except lmdb.MapResizedError:  # another process has doubled it
+            self._lmdb.set_mapsize(0)
+            return self._lmdb.begin(write=write)
 
     def fences_in(self, txn: Any) -> dict[Place, int]:
         """The fences that the transaction sees."""
@@ -299,7 +325,8 @@ class _Environment:
             self._fences = (text, fences)
         return dict(fences)
 
-    def grow(self) -> None:
-        """Double the map."""
+    def make_room(self) -> None:
+        """Free what readers that died had kept; where there are none, double the map."""
         with self._lock:
-            self._lmdb.set_mapsize(2 * self._lmdb.info()["map_size"])
+            if self._lmdb.reader_check() == 0:
+                self._lmdb.set_mapsize(2 * self._lmdb.info()["map_size"])

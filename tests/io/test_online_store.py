@@ -275,3 +275,36 @@ def test_a_server_that_does_not_answer_is_told(settings):
     assert "secret" not in str(refused.value)
     with pytest.raises(SettingsError, match=r"store.url is empty"):
         RedisStore(settings.store, VERSION)
+
+
+def test_a_damaged_folder_is_told(tmp_path):
+    LmdbStore(tmp_path, VERSION, readonly=False).close()
+    (tmp_path / "current" / "data.mdb").write_bytes(b"no database" * 1_000)
+    with pytest.raises(StoreError, match=r"store-\w+ cannot be used: .* rebuild_store"):
+        LmdbStore(tmp_path, VERSION)
+
+
+def test_threads_share_a_store_that_is_replaced(tmp_path):
+    with LmdbStore(tmp_path, VERSION, readonly=False) as store:
+        stop, failures = threading.Event(), []
+
+        def read():
+            while not stop.is_set():
+                try:
+                    assert set(store.read([key(1)]).records.values()) <= {b"one"}
+                except StoreError as problem:
+                    failures.append(problem)
+
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(20):
+                with LmdbStore(tmp_path, VERSION, readonly=False, is_beside=True) as new, new.hold():
+                    new.write({key(1): b"one"}, {}, {})
+                    new.publish()
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(10)
+        assert failures == []
