@@ -1,1 +1,11 @@
 """One file is one process: arguments, settings, session, wiring, run."""
+
+STREAMS = (
+    "update_online_store",
+    "land_bronze",
+    "land_files",
+    "refine_silver",
+    "publish_gold",
+    "score_stream",
+)
+"""The streams of a local installation, in the order in which they start."""

@@ -61,15 +61,15 @@ class Installation:
 
     def start(self, **environment):
         """The stream in a process of its own, with these variables on top."""
-        log = (self.settings.state / "update.log").open("a")
-        process = subprocess.Popen(
-            self.command(),
-            cwd=ROOT,
-            env=self.environment | environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.settings.state / "update.log").open("a") as log:
+            process = subprocess.Popen(
+                self.command(),
+                cwd=ROOT,
+                env=self.environment | environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.processes.append(process)
         return process
 

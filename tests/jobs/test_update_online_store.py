@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.fixtures_walk import run_job
 from tests.jobs.store_runs import Installation, lines
 
 
@@ -18,7 +19,7 @@ def installation(tmp_path, kafka_broker):
             made.kill(process)
 
 
-def test_killed_and_without_its_checkpoint_it_goes_on_where_the_store_is(installation, tmp_path):
+def test_killed_and_without_its_checkpoint_it_goes_on_where_the_store_is(installation, spark, tmp_path):
     sent = lines(6_000)
     installation.send(sent[:3_000])
     stream = installation.start()
@@ -27,6 +28,6 @@ def test_killed_and_without_its_checkpoint_it_goes_on_where_the_store_is(install
     installation.wait_for(3_000, stream)
     installation.kill(stream)
     shutil.rmtree(installation.settings.checkpoints)
-    installation.finish()
+    assert run_job("update_online_store", installation.settings, spark, installation.domain) == 0
     assert installation.folded() == len(sent)
     assert installation.held() == installation.clean_run(tmp_path / "clean")
