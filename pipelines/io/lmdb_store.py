@@ -16,21 +16,18 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lmdb
-import msgspec
 
 from pipelines.errors import FenceError, StoreError
-from pipelines.io.online_store import KINDS, OnlineStore, Place, Snapshot, Stats, other_version
+from pipelines.io.lmdb_environment import FENCES, Environment, encoded
+from pipelines.io.online_store import KINDS, OnlineStore, Place, Snapshot, Stats
 from pipelines.io.packing import PACKED, packed, unpacked
 
 MAP_BYTES = 256 << 20  # the map of a new store; it is doubled whenever it is full
 PAGE = 1_000  # records that a scan reads at once
 CURRENT = "current"
-_MOST_READERS = 512
-_META, _FENCES = b"meta", b"fences"
-_VERSION = b"version"
 
 
 class LmdbStore(OnlineStore):
@@ -50,12 +47,12 @@ class LmdbStore(OnlineStore):
         version."""
         self._root, self._version, self._readonly = root, version, readonly
         self._is_beside, self._is_held = is_beside, False
-        self._environment: _Environment | None = None
+        self._environment: Environment | None = None
         self._lock = threading.RLock()
         if is_beside:
             folder = root / f"store-{uuid.uuid4().hex[:12]}"
             folder.mkdir(parents=True)
-            self._environment = _Environment.opened(folder, map_bytes, version)
+            self._environment = Environment.opened(folder, map_bytes, version)
             return
         if not readonly:
             root.mkdir(parents=True, exist_ok=True)
@@ -124,7 +121,7 @@ class LmdbStore(OnlineStore):
 
     def _put(
         self,
-        used: _Environment,
+        used: Environment,
         stored: list[tuple[bytes, bytes | None]],
         fences: Mapping[Place, int],
         expected: Mapping[Place, int],
@@ -138,7 +135,7 @@ class LmdbStore(OnlineStore):
                     txn.delete(key[1:], db=used.kinds[key[:1]])
                 else:
                     txn.put(key[1:], record, db=used.kinds[key[:1]])
-            txn.put(_FENCES, _encoded({**found, **fences}), db=used.meta)
+            txn.put(FENCES, encoded({**found, **fences}), db=used.meta)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -199,13 +196,13 @@ class LmdbStore(OnlineStore):
                 self._environment = None
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[_Environment, Any]]:
+    def _reading(self) -> Iterator[tuple[Environment, Any]]:
         with self._lock:
             used = self._used()
             with used.transaction() as txn:
                 yield used, txn
 
-    def _used(self) -> _Environment:
+    def _used(self) -> Environment:
         """What `current` names now; a store beside is its own."""
         used = self._environment
         if self._is_beside and used is not None:
@@ -222,111 +219,7 @@ class LmdbStore(OnlineStore):
                 return used
             self.close()
             try:
-                used = self._environment = _Environment.opened(self._root / name, 0, self._version)
+                used = self._environment = Environment.opened(self._root / name, 0, self._version)
             except FileNotFoundError:  # replaced since the link was read
                 continue
             return used
-
-
-def _encoded(fences: Mapping[Place, int]) -> bytes:
-    return msgspec.json.encode([(*place, offset) for place, offset in fences.items()])
-
-
-def _broken(path: Path, problem: lmdb.Error) -> StoreError:
-    return StoreError(
-        f"the online store {path} cannot be used: {problem}; is the disk full, may this user write there? "
-        "`./spark-submit.sh rebuild_store` makes a new one"
-    )
-
-
-class _Environment:
-    """One LMDB folder, opened once in a process however many stores use it."""
-
-    _open: ClassVar[dict[Path, _Environment]] = {}
-    _opening = threading.Lock()
-
-    def __init__(self, path: Path, map_bytes: int) -> None:
-        self.path, self._users, self._lock = path, 0, threading.RLock()
-        self._lmdb = lmdb.open(
-            str(path),
-            map_size=map_bytes,
-            create=map_bytes > 0,
-            max_dbs=len(KINDS) + 1,
-            max_readers=_MOST_READERS,
-            metasync=False,
-        )
-        self._lmdb.reader_check()
-        names = (_META, *KINDS)
-        # In transactions of its own, each: handles would end with a transaction that only reads.
-        dbs = {name: self._lmdb.open_db(name, create=map_bytes > 0) for name in names}
-        self.meta = dbs[_META]
-        self._fences: tuple[bytes, dict[Place, int]] = (b"[]", {})
-        self.kinds = {kind: dbs[kind] for kind in KINDS}
-
-    @classmethod
-    def opened(cls, path: Path, map_bytes: int, version: str) -> _Environment:
-        """The folder, to be given back by `release`: a new one with a map of this size, or one that is there
-        for 0. Raises FileNotFoundError when it is gone, StoreError for another version."""
-        with cls._opening:
-            known = cls._open.get(path)
-            if known is None:
-                if map_bytes == 0 and not (path / "data.mdb").is_file():
-                    raise FileNotFoundError(path)
-                try:
-                    known = cls._open[path] = _Environment(path, map_bytes)
-                except lmdb.Error as problem:
-                    if not (path / "data.mdb").is_file():
-                        raise FileNotFoundError(path) from problem
-                    raise _broken(path, problem) from problem
-            known._users += 1
-        if map_bytes:
-            with known.transaction(write=True) as txn:
-                txn.put(_VERSION, version.encode(), db=known.meta)
-        with known.transaction() as txn:
-            found = (txn.get(_VERSION, db=known.meta) or b"").decode()
-        if found != version:
-            known.release()
-            raise other_version(str(path), found, version)
-        return known
-
-    def release(self) -> None:
-        """One user less; without any it is closed."""
-        with _Environment._opening:
-            self._users -= 1
-            if self._users == 0:
-                del _Environment._open[self.path]
-                self._lmdb.close()
-
-    @contextmanager
-    def transaction(self, write: bool = False) -> Iterator[Any]:
-        """A transaction; one at a time in this process, since the map may only change without any."""
-        with self._lock:
-            try:
-                with self._begun(write) as txn:
-                    yield txn
-            except lmdb.MapFullError:
-                raise
-            except lmdb.Error as problem:
-                raise _broken(self.path, problem) from problem
-
-    def _begun(self, write: bool) -> Any:
-        try:
-            return self._lmdb.begin(write=write)
-        except lmdb.MapResizedError:  # another process has doubled it
-            self._lmdb.set_mapsize(0)
-            return self._lmdb.begin(write=write)
-
-    def fences_in(self, txn: Any) -> dict[Place, int]:
-        """The fences that the transaction sees."""
-        text = txn.get(_FENCES, b"[]", self.meta)
-        known, fences = self._fences
-        if text != known:
-            fences = {(topic, partition): offset for topic, partition, offset in msgspec.json.decode(text)}
-            self._fences = (text, fences)
-        return dict(fences)
-
-    def make_room(self) -> None:
-        """Free what readers that died had kept; where there are none, double the map."""
-        with self._lock:
-            if self._lmdb.reader_check() == 0:
-                self._lmdb.set_mapsize(2 * self._lmdb.info()["map_size"])
