@@ -8,12 +8,13 @@ from pyspark.sql.streaming import StreamingQuery
 
 from pipelines.features.definitions import compile_definitions
 from pipelines.features.online import Updater
-from pipelines.io import delta, kafka
-from pipelines.io.checkpoints import is_local
+from pipelines.io import checkpoints, delta, kafka
 from pipelines.io.folding import TOPICS, catch_up, fold_messages
 from pipelines.io.online_store import open_store
 from pipelines.launch import stream_job
 from pipelines.settings import Settings
+
+QUERY = "update_online_store"
 
 
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:
@@ -23,14 +24,15 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> li
     updater = Updater(args.domain, definitions, settings.silver, settings.store)
     catch_up(spark, settings, "catalog", updater, store)
 
-    is_kept = not is_local(settings.checkpoints)  # what is local is deleted at the start
+    is_kept = not checkpoints.is_local(settings.checkpoints)  # what is local is deleted at the start
 
     def write(messages: DataFrame, batch: delta.Batch) -> int:
         return fold_messages(messages, updater, store, may_skip=batch.is_first and is_kept)
 
     messages = kafka.stream_all(spark, settings, TOPICS, store.fences())
     pace = {"trigger_ms": settings.streams.store_trigger_ms, "once": args.once}
-    return [delta.start(messages, write, settings, "update_online_store", **pace, afresh=True)]
+    checkpoints.begin_afresh(settings, QUERY)
+    return [delta.start(messages, write, settings, QUERY, **pace)]
 
 
 if __name__ == "__main__":

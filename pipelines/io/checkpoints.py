@@ -32,9 +32,8 @@ def location(settings: Settings, query: str) -> str:
     return f"{settings.checkpoints.rstrip('/')}/{query}"
 
 
-def own(settings: Settings, query: str, afresh: bool = False) -> None:
-    """Take the query's checkpoint for this process until it ends or `disown`s it; with `afresh`, delete it
-    first.
+def own(settings: Settings, query: str) -> None:
+    """Take the query's checkpoint for this process until it ends or `disown`s it.
 
     Raises OwnershipError that names the process which has it. On a remote checkpoint there is nothing to
     lock: there the scheduler must run one application per query, and Spark itself stops the slower of two
@@ -61,8 +60,6 @@ def own(settings: Settings, query: str, afresh: bool = False) -> None:
     handle.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "query": query}))
     handle.flush()
     _held[str(path)] = handle
-    if afresh:
-        forget(settings, query)
 
 
 def disown(settings: Settings, query: str) -> None:
@@ -77,6 +74,15 @@ def forget(settings: Settings, query: str) -> None:
     """Delete a local query's checkpoint: its next run starts from what its target table holds."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(local_path(location(settings, query)))
+
+
+def begin_afresh(settings: Settings, query: str) -> None:
+    """Delete a local query's checkpoint, for one whose target says where it goes on. Raises OwnershipError
+    when another process runs it."""
+    if is_local(settings.checkpoints):
+        own(settings, query)
+        forget(settings, query)
+        disown(settings, query)
 
 
 def exists(settings: Settings, query: str) -> bool:

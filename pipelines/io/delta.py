@@ -267,24 +267,15 @@ SMALL = 20_000
 
 
 def start(
-    rows: DataFrame,
-    write: Write,
-    settings: Settings,
-    query: str,
-    *,
-    trigger_ms: int,
-    once: bool = False,
-    afresh: bool = False,
+    rows: DataFrame, write: Write, settings: Settings, query: str, *, trigger_ms: int, once: bool = False
 ) -> StreamingQuery:
     """Run `write(rows, batch)` for each micro-batch of a stream, under the checkpoint that has the query's
     name.
 
     `write` may return how many rows the batch had; the next batch is then expected to be of that size, and a
-    small one is written without a Spark job. With `afresh`, a local checkpoint is deleted before the start:
-    what `write` keeps itself says where `rows` begin. Raises OwnershipError when another process runs the
-    query.
+    small one is written without a Spark job. Raises OwnershipError when another process runs the query.
     """
-    checkpoints.own(settings, query, afresh)
+    checkpoints.own(settings, query)
     seen: dict[str, int] = {}
 
     def each(frame: DataFrame, batch_id: int) -> None:
