@@ -23,6 +23,7 @@ Delivered = Callable[[str | None, int, int], None]
 DECISIONS, FEATURES = "interactions", "decision_features"
 LINGER_MS = 2
 POLL_S = 0.1
+REPORTS_S = 0.05
 FLUSH_S = 10.0
 AT_ONCE = 10_000  # messages from disk that are sent together
 LOOK_S = 0.5  # seconds between two looks whether the broker is back
@@ -52,6 +53,8 @@ class Outbox:
         self._spool = Spool(spool, serving.spool_mb << 20)
         self._away = threading.Event()
         self._ending = threading.Event()
+        self._hurry = threading.Event()
+        self._awaited: set[Delivered] = set()
         self._counts: Counter[str] = Counter()
         if self._spool.count:
             self._away.set()
@@ -62,17 +65,22 @@ class Outbox:
         """Hand over a message that must not wait on disk; `done` hears what became of it."""
 
         def delivered(problem: KafkaError | None, message: Message) -> None:
+            self._awaited.discard(done)
             if problem is None:
                 done(None, message.partition() or 0, message.offset() or 0)
             else:
                 done(problem.str(), -1, -1)
 
+        self._awaited.add(done)
         try:
             self._produce(topic, key, value, timestamp_ms, delivered)
         except BufferError:
+            self._awaited.discard(done)
             done("too much waits for Kafka already", -1, -1)
         except KafkaException as problem:
+            self._awaited.discard(done)
             done(problem.args[0].str(), -1, -1)
+        self._hurry.set()
 
     def decide(self, key: bytes, value: bytes, timestamp_ms: int, done: Delivered) -> None:
         """Hand over a decision; while Kafka is away it waits on disk, and `done` hears nothing."""
@@ -149,7 +157,12 @@ class Outbox:
     def _serve(self) -> None:
         """Until the end: hear of deliveries; when the broker is back, deliver what waited."""
         while not self._ending.is_set():
-            self._producer.poll(POLL_S)
+            if self._awaited:
+                self._producer.poll(POLL_S)
+            else:  # nobody waits: reports are heard of together, or each would interrupt who answers
+                self._hurry.wait(REPORTS_S)
+                self._hurry.clear()
+                self._producer.poll(0)
             if self._away.is_set() and self._answers():
                 self._deliver()
 
