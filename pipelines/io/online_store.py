@@ -167,5 +167,6 @@ def other_version(where: str, found: str, wanted: str) -> StoreError:
     """The refusal of a store that was folded by other definitions."""
     return StoreError(
         f"the online store {where} was folded under the version {found or 'none'} of states, these features "
-        f"need {wanted}: build it again from bronze (`./spark-submit.sh rebuild_store`)"
+        f"need {wanted}: give the domain that it is of (`--domain`), or build it again from bronze "
+        "(`./spark-submit.sh rebuild_store`)"
     )

@@ -12,7 +12,7 @@ from pipelines.io import kafka_admin, lake
 from pipelines.settings import Settings
 from pipelines.stack import local
 
-POLL_S = 1.0
+POLL_S = 2.0
 SILVER = (silver.EVENTS, silver.DECISIONS, silver.ITEMS, silver.QUARANTINE)
 
 Say = Callable[[str], None]

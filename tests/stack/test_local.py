@@ -195,4 +195,4 @@ def test_a_chosen_part_brings_what_it_needs() -> None:
 
 
 def test_down_ends_in_time_whatever_the_parts_do(settings: Settings) -> None:
-    assert sum(part.grace_s(settings) for part in local.PARTS) <= 21
+    assert sum(part.grace_s(settings) for part in local.PARTS) <= 19
