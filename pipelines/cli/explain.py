@@ -54,11 +54,10 @@ def run(args: argparse.Namespace) -> int:
     version = registry.version(*found.model)
     ranker = package.load_ranker(registry.fetch(*found.model, model_cache(settings)))
     about = _about(found, version, registry, ranker)
-    lacking = _lacking(found, ranker)
+    lacking = found.lacking(ranker)
     why = None
     if not lacking:
-        logged = dict(zip(found.scores["item_id"], found.scores["score"], strict=True))
-        why = explain(ranker, found.rows["item_id"].tolist(), found.features, logged)
+        why = explain(ranker, found.rows["item_id"].tolist(), found.features, found.logged)
         for item in filter(None, (args.item, args.against)):
             why.place(item)
         if why.differing:
@@ -85,34 +84,6 @@ def _about(found: Decided, version: Version, registry: Registry, ranker: Ranker)
         "trained_on_table_versions": read,
         "features_from": f"gold.training_rows at version {found.rows_version}",
     }
-
-
-def _lacking(found: Decided, ranker: Ranker) -> list[str]:
-    """What keeps the scores from being computed once more; nothing where they can be."""
-    if found.rows.empty:
-        return [
-            f"the features of decision {found.decision_id} are not kept: gold.training_rows (version "
-            f"{found.rows_version}) has no row of it; build_training_set keeps them once outcomes are known"
-        ]
-    lacking = []
-    made_by = found.rows.iloc[0]["definitions_hash"]
-    if made_by != ranker.definitions_hash:
-        lacking.append(
-            f"gold.training_rows keeps features {made_by}, the model takes {ranker.definitions_hash}: "
-            "the features that it has seen are no longer there"
-        )
-    carried, vectors = (
-        ranker.vectors.version if ranker.vectors else None,
-        found.rows.iloc[0]["vectors_version"],
-    )
-    if carried != vectors:
-        lacking.append(
-            f"gold.training_rows was made with the vectors {vectors}, the model carries {carried}: the "
-            "features that it has seen are no longer there"
-        )
-    if gone := sorted(set(found.scores["item_id"]) - set(found.rows["item_id"])):
-        lacking.append(f"gold.training_rows has no row of {', '.join(gone)}, which were scored")
-    return lacking
 
 
 def _difference(items: list[str], of: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from pipelines.contracts.gold import TRAINING_ROWS
 from pipelines.errors import ModelError
 from pipelines.io import lake
 from pipelines.settings import Settings
+
+if TYPE_CHECKING:  # takes seconds to import, and who only looks a decision up needs no model
+    from pipelines.models.package import Ranker
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,39 @@ class Decided:
     def features(self) -> NDArray[np.float32]:
         """The features of `rows`, one row for each item."""
         return np.stack([np.asarray(row, np.float32) for row in self.rows["features"]])
+
+    @property
+    def logged(self) -> dict[str, float]:
+        """The score of each item, as it was logged."""
+        return dict(zip(self.scores["item_id"], self.scores["score"], strict=True))
+
+    def lacking(self, ranker: Ranker) -> list[str]:
+        """What keeps the scores from being computed once more; nothing where they can be."""
+        if self.rows.empty:
+            return [
+                f"the features of decision {self.decision_id} are not kept: gold.training_rows (version "
+                f"{self.rows_version}) has no row of it; build_training_set keeps them once outcomes are "
+                "known"
+            ]
+        lacking = []
+        made_by = self.rows.iloc[0]["definitions_hash"]
+        if made_by != ranker.definitions_hash:
+            lacking.append(
+                f"gold.training_rows keeps features {made_by}, the model takes {ranker.definitions_hash}: "
+                "the features that it has seen are no longer there"
+            )
+        carried, vectors = (
+            ranker.vectors.version if ranker.vectors else None,
+            self.rows.iloc[0]["vectors_version"],
+        )
+        if carried != vectors:
+            lacking.append(
+                f"gold.training_rows was made with the vectors {vectors}, the model carries {carried}: the "
+                "features that it has seen are no longer there"
+            )
+        if gone := sorted(set(self.scores["item_id"]) - set(self.rows["item_id"])):
+            lacking.append(f"gold.training_rows has no row of {', '.join(gone)}, which were scored")
+        return lacking
 
 
 def find(settings: Settings, decision_id: str) -> Decided:

@@ -46,21 +46,11 @@ def explained(settings: Settings, decision_id: str) -> dict[str, Any]:
     """A decision that the lake keeps, with what its scores are made of. Raises ModelError for one that was
     not scored, or of which no features are kept."""
     found = decided.find(settings, decision_id)
-    if found.rows.empty:
-        raise ModelError(
-            f"decision {decision_id} was scored, but gold.training_rows does not keep its features yet: "
-            "build_training_set does, once outcomes are known"
-        )
     registry = Registry(settings.tracking_uri)
     ranker = package.load_ranker(registry.fetch(*found.model, model_cache(settings)))
-    made_by = found.rows.iloc[0]["definitions_hash"]
-    if made_by != ranker.definitions_hash:
-        raise ModelError(
-            f"gold.training_rows keeps features {made_by} of decision {decision_id}, its model takes "
-            f"{ranker.definitions_hash}: the features that it has seen are no longer there"
-        )
-    logged = dict(zip(found.scores["item_id"], found.scores["score"], strict=True))
-    why = explain(ranker, found.rows["item_id"].tolist(), found.features, logged)
+    if lacking := found.lacking(ranker):
+        raise ModelError("; ".join(lacking))
+    why = explain(ranker, found.rows["item_id"].tolist(), found.features, found.logged)
     about = {
         "decision_id": decision_id,
         "as_of": int(found.scores.iloc[0]["decided_at"].timestamp() * 1000),
