@@ -20,41 +20,11 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from pipelines.contracts.answers import EventsAnswer, RankAnswer
 from pipelines.errors import RequestError, StackError
 
 Kind = TypeVar("Kind")
 AGAIN = (429, 503)
-
-
-class Item(msgspec.Struct, frozen=True):
-    """An item and its score."""
-
-    item_id: str
-    score: float
-
-
-class Order(msgspec.Struct, frozen=True):
-    """A ranked list: send `decision_id` along with what the user does with it. `degraded` names what was not
-    known."""
-
-    decision_id: str
-    model_version: str
-    items: list[Item]
-    degraded: list[str] = []
-
-
-class Rejected(msgspec.Struct, frozen=True):
-    """An event that was not taken: its place in what was sent, from 0, and why."""
-
-    index: int
-    reasons: list[str]
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """How many events Kafka has, and those that were not taken."""
-
-    accepted: int
-    rejected: list[Rejected]
 
 
 class Client:
@@ -83,15 +53,15 @@ class Client:
         items: Sequence[str] | None = None,
         candidates: int | None = None,
         **more: Any,
-    ) -> Order:
+    ) -> RankAnswer:
         """An order for these items, or for so many candidates of the service's own choice; `more` are
         session_id, query, context and explore."""
         asked = {"user_id": user_id, "items": items, "candidates": candidates, **more}
-        return self._ask("POST", "/rank", {k: v for k, v in asked.items() if v is not None}, Order)
+        return self._ask("POST", "/rank", {k: v for k, v in asked.items() if v is not None}, RankAnswer)
 
-    def send(self, *events: Mapping[str, Any]) -> Taken:
+    def send(self, *events: Mapping[str, Any]) -> EventsAnswer:
         """Events, as the domain's records; the service has them when this returns."""
-        return self._ask("POST", "/events", list(events), Taken)
+        return self._ask("POST", "/events", list(events), EventsAnswer)
 
     def user(self, user_id: str) -> dict[str, Any]:
         """What is known of a user."""
@@ -121,7 +91,7 @@ class Client:
             if answer.status not in AGAIN or not left:
                 break
             self._sleep(float(answer.headers.get("retry-after") or 1))
-        if answer.status >= http.client.BAD_REQUEST and not (answer.status == 422 and kind is Taken):
+        if answer.status >= http.client.BAD_REQUEST and not (answer.status == 422 and kind is EventsAnswer):
             told = msgspec.json.decode(text, type=dict[str, Any])
             raise RequestError(answer.status, str(told.get("error", text.decode())))
         return msgspec.json.decode(text, type=kind)

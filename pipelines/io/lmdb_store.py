@@ -22,8 +22,8 @@ import lmdb
 
 from pipelines.errors import FenceError, StoreError
 from pipelines.io.lmdb_environment import FENCES, Environment, encoded
-from pipelines.io.online_store import KINDS, OnlineStore, Place, Snapshot, Stats
-from pipelines.io.packing import PACKED, packed, unpacked
+from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats
+from pipelines.io.packing import PACKED, unpacked
 
 MAP_BYTES = 256 << 20  # the map of a new store; it is doubled whenever it is full
 PAGE = 1_000  # records that a scan reads at once
@@ -45,7 +45,7 @@ class LmdbStore(OnlineStore):
         """Open what `current` names, or with `is_beside` a new store that nothing names yet. Raises
         StoreError for a folder without a store, if it is only to be read, and for a store of another
         version."""
-        self._root, self._version, self._readonly = root, version, readonly
+        self._root, self._version, self._readonly, self._place = root, version, readonly, str(root)
         self._is_beside, self._is_held = is_beside, False
         self._environment: Environment | None = None
         self._lock = threading.RLock()
@@ -98,18 +98,8 @@ class LmdbStore(OnlineStore):
                 return
             last = page[-1][0]
 
-    def write(
-        self,
-        records: Mapping[bytes, bytes | None],
-        fences: Mapping[Place, int],
-        expected: Mapping[Place, int],
-    ) -> None:
+    def _change(self, stored: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
         """See `OnlineStore.write`."""
-        if self._readonly:
-            raise StoreError(f"the online store {self._root} was opened to be read only")
-        stored = [
-            (key, None if record is None else packed(key[:1], record)) for key, record in records.items()
-        ]
         with self._alone(), self._lock:
             used = self._used()
             while True:
@@ -122,7 +112,7 @@ class LmdbStore(OnlineStore):
     def _put(
         self,
         used: Environment,
-        stored: list[tuple[bytes, bytes | None]],
+        stored: Changes,
         fences: Mapping[Place, int],
         expected: Mapping[Place, int],
     ) -> None:

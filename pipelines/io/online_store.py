@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SettingsError, StoreError, nearest
+from pipelines.io.packing import packed
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:  # kernels take seconds to import, and who only reads records needs none
@@ -22,6 +23,9 @@ if TYPE_CHECKING:  # kernels take seconds to import, and who only reads records 
 
 Place = tuple[str, int]
 """Topic and partition."""
+
+Changes = list[tuple[bytes, bytes | None]]
+"""Keys and records as they are stored; None deletes."""
 
 KINDS = {
     b"e": "everything",
@@ -66,6 +70,9 @@ class OnlineStore(ABC):
     A store that `rebuild_store` has put in the place of this one is taken up by the next call.
     """
 
+    _readonly: bool
+    _place: str  # what an error names
+
     @abstractmethod
     def read(self, keys: Sequence[bytes]) -> Snapshot:
         """The records of these keys and all fences, as they were at one moment."""
@@ -87,7 +94,6 @@ class OnlineStore(ABC):
         """Keys and records of one kind (the first byte of `prefix`) whose key begins with `prefix` and is
         greater than `after`, in order. What is written meanwhile may be among them or not."""
 
-    @abstractmethod
     def write(
         self,
         records: Mapping[bytes, bytes | None],
@@ -98,6 +104,16 @@ class OnlineStore(ABC):
 
         Raises FenceError when they are not: somebody folded in between; read again and skip what is done.
         """
+        if self._readonly:
+            raise StoreError(f"the online store {self._place} was opened to be read only")
+        changes = [
+            (key, None if record is None else packed(key[:1], record)) for key, record in records.items()
+        ]
+        self._change(changes, fences, expected)
+
+    @abstractmethod
+    def _change(self, changes: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
+        """`write` of records as they are stored."""
 
     @abstractmethod
     def hold(self) -> AbstractContextManager[None]:

@@ -17,8 +17,8 @@ import valkey
 from valkey.exceptions import ConnectionError, TimeoutError, ValkeyError, WatchError
 
 from pipelines.errors import FenceError, SettingsError, StoreError
-from pipelines.io.online_store import KINDS, OnlineStore, Place, Snapshot, Stats, other_version
-from pipelines.io.packing import packed, unpacked
+from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats, other_version
+from pipelines.io.packing import unpacked
 from pipelines.sections import Store
 
 PAGE = 1_000  # records that a scan reads at once
@@ -53,7 +53,8 @@ class RedisStore(OnlineStore):
             raise SettingsError(
                 "store.kind is redis and store.url is empty: give the server's redis://host:port"
             )
-        self._url, self._root = kept.url.rpartition("@")[2], f"{{{kept.prefix}}}:"
+        self._url, self._place = kept.url.rpartition("@")[2], f"{{{kept.prefix}}}:"
+        self._root = self._place
         self._version, self._readonly, self._token = version, readonly, uuid.uuid4().hex
         self._client: Any = valkey.Valkey.from_url(
             kept.url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
@@ -100,18 +101,8 @@ class RedisStore(OnlineStore):
                 (kind + f, unpacked(kind, v)) for f, v in zip(page, values, strict=True) if v is not None
             )
 
-    def write(
-        self,
-        records: Mapping[bytes, bytes | None],
-        fences: Mapping[Place, int],
-        expected: Mapping[Place, int],
-    ) -> None:
+    def _change(self, changes: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
         """See `OnlineStore.write`."""
-        if self._readonly:
-            raise StoreError(f"the online store {self._root} was opened to be read only")
-        changes = [
-            (key, None if record is None else packed(key[:1], record)) for key, record in records.items()
-        ]
         with self._answering(), self._client.pipeline() as pipe:
             while not self._written(pipe, changes, fences, expected):
                 time.sleep(_POLL_S)
@@ -119,7 +110,7 @@ class RedisStore(OnlineStore):
     def _written(
         self,
         pipe: Any,
-        changes: list[tuple[bytes, bytes | None]],
+        changes: Changes,
         fences: Mapping[Place, int],
         expected: Mapping[Place, int],
     ) -> bool:

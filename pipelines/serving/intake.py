@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pipelines.contracts.answers import Rejected
 from pipelines.contracts.records import KEY, TOPIC
 from pipelines.domain import Domain
 from pipelines.errors import RequestError
 from pipelines.features.history import History, of_one
 from pipelines.features.program import DECISION_CODE
 from pipelines.sections import Silver
-from pipelines.serving.requests import Rejected
 from pipelines.silver.judge import Judge, Judged
 
 MOST_EVENTS = 1000

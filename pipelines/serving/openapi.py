@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 import pipelines
-from pipelines.serving.requests import EventsAnswer, RankAnswer, RankRequest
+from pipelines.contracts.answers import EventsAnswer, RankAnswer
+from pipelines.serving.requests import RankRequest
 
 Described = dict[str, Any]
 TYPES = (RankRequest, RankAnswer, EventsAnswer)

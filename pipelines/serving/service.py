@@ -10,6 +10,7 @@ from collections import OrderedDict
 from functools import partial
 from typing import Any
 
+from pipelines.contracts.answers import EventsAnswer, RankAnswer, RankedItem
 from pipelines.contracts.records import CONTEXT
 from pipelines.domain import Domain
 from pipelines.errors import LakePulseError, ModelError, RequestError
@@ -26,7 +27,7 @@ from pipelines.serving.intake import Event, Intake, decided
 from pipelines.serving.metrics import Metrics
 from pipelines.serving.ports import Outside
 from pipelines.serving.ranking import FEWER_CANDIDATES, Ranked
-from pipelines.serving.requests import EventsAnswer, RankAnswer, RankedItem, RankRequest
+from pipelines.serving.requests import RankRequest
 from pipelines.settings import Settings
 
 log = logging.getLogger("lakepulse")

@@ -5,9 +5,10 @@ import json
 import msgspec
 import pytest
 
+from pipelines.contracts.answers import RankAnswer, RankedItem
 from pipelines.errors import RequestError
 from pipelines.serving import openapi
-from pipelines.serving.requests import RankAnswer, RankedItem, encoded, rank_request
+from pipelines.serving.requests import encoded, rank_request
 
 
 def test_a_request_for_items_is_read():
