@@ -1,23 +1,19 @@
 """Kill the streams with SIGKILL in the middle of their writes and start them again: nothing is lost, nothing
 is doubled."""
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 
 from pipelines import settings as settings_module
 from pipelines.io import lake
+from tests import apart
 
-ROOT = Path(__file__).resolve().parent.parent
 EVENTS_A_ROUND = 3000
 BAD_EVERY = 50  # every 50th message is not JSON
 TWICE_EVERY = 40  # every 40th event is sent twice
@@ -63,32 +59,14 @@ class Streams:
 
     def start(self):
         self.log = (self.settings.state / "streams.log").open("a")
-        self.process = subprocess.Popen(
-            self.command(),
-            cwd=ROOT,
-            env=self.environment,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
-        )
+        self.process = apart.start(self.command(), self.environment, self.log)
 
     def kill(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        apart.kill(self.process)
         self.log.close()
 
     def finish(self):
-        done = subprocess.run(
-            self.command("--once"),
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        apart.run_to_end(self.command("--once"), self.environment)
 
 
 def newest(folder, suffix=""):

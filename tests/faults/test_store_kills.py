@@ -7,17 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from tests.jobs.store_runs import Installation, lines
+from tests import apart
+from tests.jobs.store_runs import installed, lines
 
 
 @pytest.fixture
 def installation(tmp_path, kafka_broker):
-    kafka_broker.empty_topics()
-    made = Installation(tmp_path, kafka_broker.bootstrap)
-    yield made
-    for process in made.processes:
-        if process.poll() is None:
-            made.kill(process)
+    with installed(tmp_path, kafka_broker) as made:
+        yield made
 
 
 def test_killed_at_any_moment_each_message_is_folded_once(installation, tmp_path):
@@ -30,7 +27,7 @@ def test_killed_at_any_moment_each_message_is_folded_once(installation, tmp_path
             done += size
             time.sleep(chance.random() * 0.5)
         installation.wait_for(before, stream)
-        installation.kill(stream)
+        apart.kill(stream)
         if round_ % 2:
             shutil.rmtree(installation.settings.checkpoints, ignore_errors=True)
     installation.send(sent[done:])
@@ -51,5 +48,5 @@ def test_two_at_once_fold_each_message_once(installation, tmp_path):
     installation.wait_for(len(sent) - 1, streams[0])
     assert all(stream.poll() is None for stream in streams)
     for stream in streams:
-        installation.kill(stream)
+        apart.kill(stream)
     assert installation.held() == installation.clean_run(tmp_path / "clean")

@@ -3,11 +3,8 @@ hold."""
 
 import contextlib
 import os
-import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pyarrow as pa
 from confluent_kafka import Consumer, TopicPartition
@@ -26,8 +23,8 @@ from pipelines.io.producer import Sender
 from pipelines.io.replay import Addresses, ArrivalClock, Pace, Replay
 from pipelines.simulate.config import ShopConfig
 from pipelines.simulate.shop import records
+from tests import apart
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 TROUBLE = {"late_share": 0.05, "duplicate_share": 0.02, "malformed_share": 0.01}
 
 
@@ -62,35 +59,13 @@ class Installation:
     def start(self, **environment):
         """The stream in a process of its own, with these variables on top."""
         with (self.settings.state / "update.log").open("a") as log:
-            process = subprocess.Popen(
-                self.command(),
-                cwd=ROOT,
-                env=self.environment | environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            process = apart.start(self.command(), self.environment | environment, log)
         self.processes.append(process)
         return process
 
-    def kill(self, process):
-        """End it as a crash would."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
     def finish(self):
         """Let the stream do what there is, to its end."""
-        done = subprocess.run(
-            self.command("--once"),
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+        apart.run_to_end(self.command("--once"), self.environment)
 
     def folded(self):
         """How many messages the store has folded; 0 without one."""
@@ -119,6 +94,19 @@ class Installation:
             for topic in TOPICS:
                 updater.fold(messages(self.settings, topic), store)
             return contents(store)
+
+
+@contextlib.contextmanager
+def installed(state, broker):
+    """An installation on the broker, whose topics are empty; its processes do not outlive the block."""
+    broker.empty_topics()
+    made = Installation(state, broker.bootstrap)
+    try:
+        yield made
+    finally:
+        for process in made.processes:
+            if process.poll() is None:
+                apart.kill(process)
 
 
 def contents(store):

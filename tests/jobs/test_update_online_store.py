@@ -5,18 +5,15 @@ import shutil
 
 import pytest
 
+from tests import apart
 from tests.fixtures_walk import run_job
-from tests.jobs.store_runs import Installation, lines
+from tests.jobs.store_runs import installed, lines
 
 
 @pytest.fixture
 def installation(tmp_path, kafka_broker):
-    kafka_broker.empty_topics()
-    made = Installation(tmp_path, kafka_broker.bootstrap)
-    yield made
-    for process in made.processes:
-        if process.poll() is None:
-            made.kill(process)
+    with installed(tmp_path, kafka_broker) as made:
+        yield made
 
 
 def test_killed_and_without_its_checkpoint_it_goes_on_where_the_store_is(installation, spark, tmp_path):
@@ -26,7 +23,7 @@ def test_killed_and_without_its_checkpoint_it_goes_on_where_the_store_is(install
     installation.wait_for(0, stream)
     installation.send(sent[3_000:])
     installation.wait_for(3_000, stream)
-    installation.kill(stream)
+    apart.kill(stream)
     shutil.rmtree(installation.settings.checkpoints)
     assert run_job("update_online_store", installation.settings, spark, installation.domain) == 0
     assert installation.folded() == len(sent)
