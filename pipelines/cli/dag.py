@@ -11,8 +11,10 @@ HELP = "run an Airflow DAG here and now, list them, or start Airflow's scheduler
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions `test`, `list` and `standalone`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    test = actions.add_parser("test", help="run a DAG once, to its end, with `airflow dags test`")
-    test.add_argument("dag", metavar="DAG", help="id of the DAG, see `lakepulse dag list`")
+    test = actions.add_parser(
+        "test", help="run DAGs once, side by side, to their ends, with `airflow dags test`"
+    )
+    test.add_argument("dags", nargs="+", metavar="DAG", help="id of a DAG, see `lakepulse dag list`")
     test.add_argument(
         "--domain",
         default="shop",
@@ -38,11 +40,12 @@ def run(args: argparse.Namespace) -> int:
     load_domain(args.domain, settings)
     # The jobs run in the project's folder, so a path that was given from here must hold there too.
     domain = str(Path(args.domain).resolve()) if Path(args.domain).is_file() else args.domain
-    dag_run = airflow.dags_test(args.dag, {"domain": domain}, settings)
-    if dag_run.succeeded:
-        print(f"{dag_run.dag}: done")
-        return 0
-    print(f"{dag_run.dag}: failed; the last lines of its jobs:")
-    for line in airflow.last_words(dag_run):
-        print(f"  {line}")
-    return 1
+    runs = airflow.dags_test(list(dict.fromkeys(args.dags)), {"domain": domain}, settings)
+    for dag_run in runs:
+        if dag_run.succeeded:
+            print(f"{dag_run.dag}: done")
+            continue
+        print(f"{dag_run.dag}: failed; the last lines of its jobs:")
+        for line in airflow.last_words(dag_run):
+            print(f"  {line}")
+    return 0 if all(dag_run.succeeded for dag_run in runs) else 1

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipelines.domain import Domain
     from pipelines.settings import Settings
+    from pipelines.stack.reflex import Reflex
 
 HELP = "bring everything up, send events through all of it, train, promote, score, and sum up"
 EXAMPLES = """\
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int:
     from pipelines.domain import load_domain
-    from pipelines.stack import progress, summary
+    from pipelines.stack import progress, reflex, summary
 
     began = time.monotonic()
 
@@ -72,17 +74,41 @@ def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int
     else:
         _simulate(console, settings, args.events)
     wait(progress.landed, progress.refined, progress.published)
-    for dag in ("train_ranker", "train_outliers"):
-        _verb(console, "dag", "test", dag, "--domain", args.domain)
+    _verb(console, "dag", "test", "train_ranker", "train_outliers", "--domain", args.domain)
     if not args.data:
         _simulate(console, settings, LIVE_EVENTS)
         wait(progress.landed, progress.refined, progress.published)
     wait(progress.scored, progress.watched)
-    found = summary.summarise(settings, load_domain(args.domain, settings))
+    domain = load_domain(args.domain, settings)
+    found = summary.summarise(settings, domain)
+    seen = _reflex(console, settings, domain, found["addresses"]["service"])
+    found["reflex"] = reflex.summary(seen) if seen else None
     found["seconds"] = round(time.monotonic() - began, 1)
     summary.show(found, console)
+    if seen:
+        reflex.show(seen, console)
     console.print(f"{found['seconds']:.0f} s in all; the same as JSON: {summary.save(found, settings)}")
     return 0
+
+
+def _reflex(console: Console, settings: Settings, domain: Domain, address: str) -> Reflex | None:
+    """A list, a click and the list again; None where the service wants a token, which the demo has not."""
+    from pipelines.client import Client
+    from pipelines.errors import RequestError
+    from pipelines.stack import reflex
+
+    # A service that has just taken its first model answers 503 until that is warm.
+    client = Client(address, timeout_s=30, tries=30)
+    user, items = reflex.latest_list(settings)
+    try:
+        return reflex.react(client, domain, user, items, round(time.time() * 1000))
+    except RequestError as refused:
+        if refused.status not in (401, 403):
+            raise
+        console.print(f"the scoring service was not shown: {refused}")
+        return None
+    finally:
+        client.close()
 
 
 def _simulate(console: Console, settings: Settings, events: int) -> None:

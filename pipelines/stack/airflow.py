@@ -6,9 +6,11 @@ import ast
 import json
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from pipelines.clock import now_ms
@@ -38,33 +40,76 @@ def dag_titles(settings: Settings) -> dict[str, str]:
     return {name: text.partition("\n")[0] for name, text in described.items()}
 
 
-def dags_test(dag_id: str, conf: Mapping[str, object], settings: Settings, say: Say = print) -> DagRun:
-    """Run a DAG once, to its end, with `airflow dags test`; each change of a task's state is said.
+def dags_test(
+    dag_ids: Sequence[str], conf: Mapping[str, object], settings: Settings, say: Say = print
+) -> tuple[DagRun, ...]:
+    """Run DAGs once, side by side, to their ends, with `airflow dags test`; each change of a task's state is
+    said.
 
-    `conf` holds the run's parameters. An interrupt of this process stops the run and its jobs, then goes on.
-    Raises StackError for an unknown DAG and when Airflow refuses to start it, for a wrong parameter say.
+    `conf` holds the parameters of all of them. An interrupt of this process stops the runs and their jobs,
+    then goes on. Raises StackError for an unknown DAG and when Airflow refuses to start one, for a wrong
+    parameter say.
     """
     known = list(dag_titles(settings))
-    if dag_id not in known:
-        raise StackError(f"no DAG {dag_id!r}{nearest(dag_id, known)}; known: {', '.join(known)}")
+    for dag_id in dag_ids:
+        if dag_id not in known:
+            raise StackError(f"no DAG {dag_id!r}{nearest(dag_id, known)}; known: {', '.join(known)}")
     prepare(settings, say)
     date = datetime.fromtimestamp(now_ms() / 1000, UTC)
-    log = log_file(settings, f"dag_{dag_id}_{date:%Y%m%dT%H%M%S}")
-    say(f"{dag_id}: log {log}")
-    told: dict[str, tuple[str, int]] = {}
-    arguments = ["dags", "test", dag_id, date.isoformat(), "--conf", json.dumps(dict(conf))]
+    width = max(len(dag_id) for dag_id in dag_ids) if len(dag_ids) > 1 else 0
+    runs = [
+        _Run(dag_id, date, settings, partial(_say_of, say, dag_id.ljust(width)[:width])) for dag_id in dag_ids
+    ]
+    arguments = [date.isoformat(), "--conf", json.dumps(dict(conf))]
     try:
-        with log.open("wb") as out, started(settings, arguments, out) as process:
-            while _runs(process):
-                _tell(task_runs(settings, dag_id, date), told, say)
+        with ExitStack() as stack:
+            for run in runs:
+                say(f"{run.dag}: log {run.log}")
+                run.start(stack, arguments)
+                # What all DAGs have in common is written by the first that comes to the database.
+                while _any_runs([run]) and not run.look():
+                    pass
+            while _any_runs(runs):
+                for run in runs:
+                    run.look()
     except BaseException:
-        give_up(settings, dag_id, date)
+        for run in runs:
+            give_up(settings, run.dag, date)
         raise
-    tasks = task_runs(settings, dag_id, date)
-    _tell(tasks, told, say)
-    if not tasks:
-        raise StackError(f"Airflow did not start {dag_id}: see the end of {log}")
-    return DagRun(dag_id, process.returncode == 0, log, tasks)
+    return tuple(run.ended() for run in runs)
+
+
+class _Run:
+    """A DAG run on its way."""
+
+    def __init__(self, dag: str, date: datetime, settings: Settings, say: Say) -> None:
+        self.dag, self.log = dag, log_file(settings, f"dag_{dag}_{date:%Y%m%dT%H%M%S}")
+        self.process: subprocess.Popen[bytes] | None = None
+        self._date, self._settings, self._say = date, settings, say
+        self._told: dict[str, tuple[str, int]] = {}
+
+    def start(self, stack: ExitStack, arguments: list[str]) -> None:
+        """Start it; `stack` ends what of it still runs."""
+        out = stack.enter_context(self.log.open("wb"))
+        command = ["dags", "test", self.dag, *arguments]
+        self.process = stack.enter_context(started(self._settings, command, out))
+
+    def look(self) -> tuple[TaskRun, ...]:
+        """The tasks that Airflow knows of; what is new of them is said."""
+        tasks = task_runs(self._settings, self.dag, self._date)
+        _tell(tasks, self._told, self._say)
+        return tasks
+
+    def ended(self) -> DagRun:
+        """What came of it."""
+        tasks = self.look()
+        if not tasks or self.process is None:
+            raise StackError(f"Airflow did not start {self.dag}: see the end of {self.log}")
+        return DagRun(self.dag, self.process.returncode == 0, self.log, tasks)
+
+
+def _say_of(say: Say, dag: str, line: str) -> None:
+    say(f"  {dag}{line}" if dag else line)
 
 
 def last_words(run: DagRun, lines: int = 15) -> list[str]:
@@ -97,12 +142,15 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _runs(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(POLL_S)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
+def _any_runs(runs: Sequence[_Run]) -> bool:
+    """Whether one still runs, after a moment's wait if so."""
+    going = [run.process for run in runs if run.process and run.process.poll() is None]
+    if not going:
+        return False
+    with suppress(subprocess.TimeoutExpired):
+        going[0].wait(POLL_S)
+        return len(going) > 1
+    return True
 
 
 def _tell(tasks: tuple[TaskRun, ...], told: dict[str, tuple[str, int]], say: Say) -> None:

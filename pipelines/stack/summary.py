@@ -28,9 +28,12 @@ SAMPLE_OF_OUTLIERS = """
 SELECT entity_id, window_start, score, rank, top_features, model_version FROM gold.outliers
 ORDER BY score DESC, entity_id LIMIT 5"""
 # What differs from row to row, as ids, numbers, times and quoted values, is left out; the 8 of UTF-8 stays.
-VARYING = r"(UTF-8)|''[^'']*''|[0-9]{4}-[0-9-]+T[0-9:.]+Z|[0-9A-Za-z_]*[0-9][0-9A-Za-z_]*"
+VARYING = (
+    r"(UTF-8)|(duplicate of [^ ]+ ).*|''[^'']*''|[0-9]{4}-[0-9-]+T[0-9:.]+Z|[0-9A-Za-z_]*[0-9][0-9A-Za-z_]*"
+)
+REASONS_SHOWN = 20
 REASONS = rf"""
-SELECT replace(regexp_replace(reason, '{VARYING}', '\1…', 'g'), 'UTF-8…', 'UTF-8') AS reason, count(*) AS n
+SELECT replace(regexp_replace(reason, '{VARYING}', '\1\2…', 'g'), 'UTF-8…', 'UTF-8') AS reason, count(*) AS n
 FROM (SELECT unnest(reasons) AS reason FROM silver.quarantine) GROUP BY 1 ORDER BY n DESC, reason"""
 
 
@@ -95,12 +98,11 @@ def show(summary: dict[str, Any], console: Console) -> None:
     _print_rows(
         console, "Rows in every table", {n: f"{c:,}" for n, c in summary["rows"].items()}, ("table", "rows")
     )
-    _print_rows(
-        console,
-        "Quarantined by reason",
-        {r: f"{n:,}" for r, n in summary["quarantined"].items()},
-        ("reason", "rows"),
-    )
+    reasons = {reason: f"{n:,}" for reason, n in summary["quarantined"].items()}
+    shown = dict(list(reasons.items())[:REASONS_SHOWN])
+    _print_rows(console, "Quarantined by reason", shown, ("reason", "rows"))
+    if len(reasons) > len(shown):
+        console.print(f"… and {len(reasons) - len(shown):,} rarer reasons: see silver.quarantine")
     for model in summary["models"].values():
         _show_model(console, model)
     _print_records(console, "Scores of the latest decision", summary["scores"])

@@ -29,7 +29,7 @@ def corner_shop(walked, tmp_path):
 
 def test_a_run_ends_with_a_champion_and_its_verdict(corner_shop, airflow_installed):
     settings, file = corner_shop
-    run = airflow.dags_test("train_ranker", {"domain": str(file)}, settings)
+    (run,) = airflow.dags_test(["train_ranker"], {"domain": str(file)}, settings)
 
     states = [(task.task, task.state) for task in run.tasks]
     chain = ["audit", "training_set", "train", "gate", "promote"]

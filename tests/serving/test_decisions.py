@@ -64,7 +64,7 @@ event_types: {click: {}}
 outcomes: {window_minutes: 30, gains: {click: 1}}
 features: [{name: clicks, kind: count, of: click, by: item}]
 """
-    with pytest.raises(DomainError, match="no record is a decision"):
+    with pytest.raises(DomainError, match="no record is of kind decision"):
         DecisionWriter(parse_domain(text, "bare.yml"))
 
 

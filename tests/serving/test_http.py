@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import http.client
+import io
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 import pandas as pd
 import pytest
 from deltalake import write_deltalake
+from rich.console import Console
 
 from pipelines import settings as settings_module
 from pipelines.cli._load import Plan, measure, shown
@@ -25,7 +27,7 @@ from pipelines.models.registered import Training
 from pipelines.models.registry import Registry
 from pipelines.serving.access import digest_of
 from pipelines.settings import variables
-from pipelines.stack import ports
+from pipelines.stack import ports, reflex
 from tests.models.builders import a_training
 from tests.serving import stage
 
@@ -172,6 +174,22 @@ def test_an_acknowledged_event_changes_the_next_list(served):
     assert served.ask("GET", "/users/a%20new%20one")[2]["interactions"] == 1
     _, _, told = served.ask("GET", f"/decisions/{after['decision_id']}/explain")
     assert [item["item_id"] for item in told["items"]] == [item["item_id"] for item in after["items"]]
+
+
+def test_the_demo_shows_a_list_before_and_after_a_click_and_the_reasons(served):
+    client = Client(f"http://127.0.0.1:{served.port}", token="front")
+    items = stage.item_ids()[:12]
+    seen = reflex.react(client, stage.shop(), "one who clicks", items, int(time.time() * 1000))
+    client.close()
+    assert seen.item_id == seen.before.items[-1].item_id
+    assert {item.item_id for item in seen.after.items} == set(items)
+    assert seen.before.items != seen.after.items
+    assert reflex.summary(seen)[seen.event_type] == seen.item_id
+    page = Console(width=120, record=True, file=io.StringIO())
+    reflex.show(seen, page)
+    text = page.export_text()
+    for words in (seen.item_id, f"Why {seen.item_id}", f"by {MODEL}/"):
+        assert words in text
 
 
 def test_metrics_count_requests_and_the_log_names_nobody(served):

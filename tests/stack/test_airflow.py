@@ -78,7 +78,7 @@ def test_a_refused_challenger_skips_the_promotion_and_the_run_succeeds(project, 
     monkeypatch.setenv("PYTHONPATH", "/leak")
     monkeypatch.setenv("VIRTUAL_ENV", "/leak")
     said = []
-    run = airflow.dags_test("train_ranker", {"domain": "my shop; touch x"}, project, said.append)
+    (run,) = airflow.dags_test(["train_ranker"], {"domain": "my shop; touch x"}, project, said.append)
 
     assert run.succeeded
     assert [(t.task, t.state) for t in run.tasks] == [
@@ -102,7 +102,7 @@ def test_a_refused_challenger_skips_the_promotion_and_the_run_succeeds(project, 
 def test_a_failed_task_fails_the_run_and_its_last_words_are_there(project):
     (project.root / "short").touch()
     said = []
-    run = airflow.dags_test("train_ranker", {"domain": "shop"}, project, said.append)
+    (run,) = airflow.dags_test(["train_ranker"], {"domain": "shop"}, project, said.append)
     (project.root / "short").unlink()
 
     assert not run.succeeded
@@ -115,18 +115,34 @@ def test_a_failed_task_fails_the_run_and_its_last_words_are_there(project):
     called(project)
 
 
+def test_dags_run_side_by_side_each_with_its_own_end(project):
+    (project.root / "short").touch()
+    said = []
+    runs = airflow.dags_test(["train_ranker", "train_outliers"], {"domain": "shop"}, project, said.append)
+    (project.root / "short").unlink()
+
+    assert [(run.dag, run.succeeded) for run in runs] == [("train_ranker", False), ("train_outliers", True)]
+    assert [(t.task, t.state) for t in runs[1].tasks] == [
+        ("train", "success"),
+        ("gate", "skipped"),
+        ("promote", "skipped"),
+    ]
+    assert {"train_ranker", "train_outliers"} == {line.split()[0] for line in said if "running" in line}
+    assert ["train_outliers", "--domain", "shop"] in [words[:3] for words in called(project)]
+
+
 def test_a_wrong_parameter_and_an_unknown_dag_are_refused(project):
     with pytest.raises(StackError, match=r"did not start train_ranker: see the end of .*\.log"):
-        airflow.dags_test("train_ranker", {"domain": 7}, project)
+        airflow.dags_test(["train_ranker"], {"domain": 7}, project)
     with pytest.raises(StackError, match="no DAG 'train_rankr'; did you mean 'train_ranker'"):
-        airflow.dags_test("train_rankr", {}, project)
+        airflow.dags_test(["train_rankr"], {}, project)
     assert called(project) == []
 
 
 def test_an_interrupt_leaves_no_job_behind(project):
     program = (
         "from pathlib import Path; from pipelines import settings; from pipelines.stack import airflow;"
-        f"airflow.dags_test('upkeep', {{}}, settings.load(root=Path({str(project.root)!r})))"
+        f"airflow.dags_test(['upkeep'], {{}}, settings.load(root=Path({str(project.root)!r})))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=ROOT, env=os.environ | settings_module.variables(project)
