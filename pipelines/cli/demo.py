@@ -64,21 +64,21 @@ def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int
 
     began = time.monotonic()
 
-    def wait(*steps: object) -> None:
-        for step in steps:
-            progress.wait_until_done(settings, step, lambda line: console.print(f"  {line}"))  # type: ignore[arg-type]
+    def say(line: str) -> None:
+        console.print(f"  {line}")
 
     _verb(console, "up", "--domain", args.domain)
     if args.data:
         _verb(console, "replay", args.data, "--domain", args.domain)
     else:
         _simulate(console, settings, args.events)
-    wait(progress.landed, progress.refined, progress.published)
+    progress.wait_until_published(settings, say)
     _verb(console, "dag", "test", "train_ranker", "train_outliers", "--domain", args.domain)
     if not args.data:
         _simulate(console, settings, LIVE_EVENTS)
-        wait(progress.landed, progress.refined, progress.published)
-    wait(progress.scored, progress.watched)
+        progress.wait_until_published(settings, say)
+    for step in (progress.scored, progress.watched):
+        progress.wait_until_done(settings, step, say)
     domain = load_domain(args.domain, settings)
     found = summary.summarise(settings, domain)
     seen = _reflex(console, settings, domain, found["addresses"]["service"])

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 HELP = "show the parts of the local stack: state, address, memory, log; exit code 3 when one died"
 BROKEN = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--json` for programs."""
+    """`--json` for programs, `--wait` for scripts."""
     parser.add_argument("--json", action="store_true", help="write a JSON list instead of a table")
+    parser.add_argument(
+        "--wait", action="store_true", help="first wait until what Kafka holds now has reached gold"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,9 +22,11 @@ def run(args: argparse.Namespace) -> int:
     import msgspec
 
     from pipelines import settings as settings_module
-    from pipelines.stack import local, report
+    from pipelines.stack import local, progress, report
 
     settings = settings_module.load()
+    if args.wait:
+        progress.wait_until_published(settings, lambda line: print(f"  {line}", file=sys.stderr))
     seen = local.status(settings)
     broken = [part.part for part in seen if not part.is_well]
     if args.json:

@@ -89,6 +89,12 @@ def wait_until_done(
     return last
 
 
+def wait_until_published(settings: Settings, say: Say) -> None:
+    """Wait until everything that Kafka holds is in bronze, in silver and in gold, as `wait_until_done`."""
+    for step in (landed, refined, published):
+        wait_until_done(settings, step, say)
+
+
 def _check_parts(settings: Settings) -> None:
     for seen in local.status(settings):
         if seen.state == "died":

@@ -3,16 +3,9 @@
 import asyncio
 import concurrent.futures
 import dataclasses
-import http.client
 import io
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
-import pandas as pd
 import pytest
 from deltalake import write_deltalake
 from rich.console import Console
@@ -23,65 +16,17 @@ from pipelines.client import Client
 from pipelines.contracts.silver import ITEMS
 from pipelines.errors import RequestError, StackError
 from pipelines.io import lake
-from pipelines.models.registered import Training
 from pipelines.models.registry import Registry
 from pipelines.serving.access import digest_of
-from pipelines.settings import variables
-from pipelines.stack import ports, reflex
-from tests.models.builders import a_training
+from pipelines.stack import reflex
 from tests.serving import stage
+from tests.serving.served import Served, register
 
 MODEL = "shop-ranker"
 TOKENS = f"""
 front {digest_of("front")} rank,events
 boss  {digest_of("boss")} admin
 """
-
-
-class Served:
-    """A running service, and a client of it."""
-
-    def __init__(self, settings, log):
-        self.settings, self.port = settings, ports.free_port()
-        environ = {**os.environ, **variables(settings), "PYTHONPATH": str(settings.root)}
-        command = [sys.executable, "-m", "jobs.serve_scores", "--port", str(self.port)]
-        self.log = log
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(command, env=environ, stdout=out, stderr=out, cwd=settings.root)
-
-    def ask(self, method, path, body=None, token="front", headers=None):
-        """(status, headers, JSON or text) of a request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        sent = {"authorization": f"Bearer {token}"} if token else {}
-        content = json.dumps(body).encode() if isinstance(body, dict | list) else body
-        connection.request(method, path, content, {**sent, **(headers or {})})
-        answer = connection.getresponse()
-        text = answer.read()
-        connection.close()
-        is_json = answer.headers["content-type"] == "application/json"
-        return answer.status, answer.headers, json.loads(text) if is_json else text.decode()
-
-    def await_(self, condition, seconds=120):
-        """Wait until a condition holds, asked again and again."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            assert self.process.poll() is None, self.log.read_text()
-            try:
-                if condition():
-                    return
-            except (OSError, http.client.HTTPException):
-                pass
-            time.sleep(0.05)
-        pytest.fail(f"it did not come to that within {seconds} s: {self.log.read_text()[-3000:]}")
-
-    def version(self):
-        return self.ask("GET", "/health")[2].get("model", {}).get("version")
-
-    def stop(self):
-        """Ask it to stop; the exit code."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -97,20 +42,11 @@ def settings(kafka_broker, mlflow_server, tmp_path_factory):
     return settings_module.load(environ={}, overrides=overrides)
 
 
-def register(settings, folder, seed):
-    """Register a ranker of the shop; its version comes back."""
-    package = stage.a_package(folder, seed)
-    names = stage.definitions().names
-    training = a_training(package, MODEL, example=pd.DataFrame([[0.0] * len(names)], columns=names))
-    assert isinstance(training, Training)
-    return Registry(settings.tracking_uri).register(training)
-
-
 @pytest.fixture(scope="module")
 def versions(settings, tmp_path_factory):
     """Two versions, the first in charge."""
     folder = tmp_path_factory.mktemp("packages")
-    found = [register(settings, folder / str(seed), seed) for seed in (0, 1)]
+    found = [register(settings, folder / str(seed), MODEL, seed) for seed in (0, 1)]
     Registry(settings.tracking_uri).promote(MODEL, found[0])
     return found
 

@@ -1,0 +1,119 @@
+"""Two instances of the service behind HAProxy, by the configuration that the project ships."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from deltalake import write_deltalake
+
+from pipelines import settings as settings_module
+from pipelines.client import Client
+from pipelines.contracts.silver import ITEMS
+from pipelines.io import lake
+from pipelines.models.registry import Registry
+from pipelines.stack import ports
+from tests.serving import stage
+from tests.serving.served import Served, register
+
+CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "conf" / "haproxy.cfg"
+MODEL = "shop-ranker"
+
+
+@pytest.fixture(scope="module")
+def instances(kafka_broker, mlflow_server, tmp_path_factory):
+    """Two instances that share a lake, a store, Kafka and the registry."""
+    if not shutil.which("haproxy"):
+        pytest.skip("no haproxy on this machine: install HAProxy 2.6 or newer to try conf/haproxy.cfg")
+    state = tmp_path_factory.mktemp("balanced")
+    overrides = {
+        "paths": {"state": str(state)},
+        "kafka": {"bootstrap": kafka_broker.bootstrap},
+        "mlflow": {"tracking_uri": mlflow_server.uri},
+        "serving": {"refresh_s": 0.5},
+    }
+    settings = settings_module.load(environ={}, overrides=overrides)
+    version = register(settings, tmp_path_factory.mktemp("package"), MODEL, 0)
+    Registry(settings.tracking_uri).promote(MODEL, version)
+    write_deltalake(lake.location(settings, ITEMS), stage.silver()[ITEMS.name])
+    with stage.a_store(settings) as store:
+        stage.fold(store, stage.past(), next_offset=0)
+    started = [Served(settings, state / f"log_{name}") for name in "ab"]
+    try:
+        for instance in started:
+            instance.await_(lambda each=instance: each.ask("GET", "/ready", token=None)[0] == 200)
+        yield started
+    finally:
+        for instance in started:
+            instance.stop()
+
+
+@pytest.fixture(scope="module")
+def balancer(instances, tmp_path_factory):
+    """The address of HAProxy before them."""
+    port = ports.free_port()
+    places = {f"LAKEPULSE_{n}": f"127.0.0.1:{i.port}" for n, i in zip("AB", instances, strict=True)}
+    places["LAKEPULSE_BALANCER"] = f"127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("haproxy") / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            ["haproxy", "-db", "-f", str(CONFIGURATION)], env=os.environ | places, stdout=out, stderr=out
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        Client(address, tries=100, sleep=lambda s: time.sleep(0.1)).rank("u", items=stage.item_ids()[:2])
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def ranked_by(instance):
+    """Lists that an instance has ranked so far."""
+    text = instance.ask("GET", "/metrics", token=None)[2]
+    found = [
+        line
+        for line in text.splitlines()
+        if line.startswith('lakepulse_requests_total{route="/rank",status="200"')
+    ]
+    return sum(float(line.split()[-1]) for line in found)
+
+
+def test_a_user_s_requests_go_to_one_instance_and_users_to_both(instances, balancer):
+    client, items = Client(balancer), stage.item_ids()[:5]
+    shares = []
+    for number in range(12):
+        before = [ranked_by(instance) for instance in instances]
+        for _ in range(3):
+            client.rank(f"a user {number}", items=items)
+        shares.append(tuple(ranked_by(i) - b for i, b in zip(instances, before, strict=True)))
+    assert set(shares) == {(3, 0), (0, 3)}
+    client.close()
+
+
+def test_an_event_counts_in_the_user_s_next_list_and_its_decision_is_explained(instances, balancer):
+    client, items = Client(balancer), stage.item_ids()[:8]
+    for number in range(6):
+        user = f"someone {number}"
+        before = client.rank(user, items=items)
+        event = {"event_id": f"b{number}", "event_time": int(time.time() * 1000), "event_type": "click"}
+        assert client.send({**event, "user_id": user, "item_id": items[3]}).accepted == 1
+        after = client.rank(user, items=items)
+        assert before.items != after.items
+        assert client.user(user)["interactions"] == 1
+        assert client.explain(after.decision_id)["decision_id"] == after.decision_id
+    client.close()
+
+
+def test_when_an_instance_dies_its_users_are_answered_by_the_other(instances, balancer):
+    client, items = Client(balancer, sleep=lambda s: time.sleep(0.1)), stage.item_ids()[:5]
+    instances[0].process.send_signal(signal.SIGKILL)
+    instances[0].process.wait(10)
+    before = ranked_by(instances[1])
+    for number in range(40):
+        assert len(client.rank(f"a user {number}", items=items).items) == len(items)
+    assert ranked_by(instances[1]) - before == 40
+    client.close()
