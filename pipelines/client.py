@@ -2,10 +2,10 @@
 
     from pipelines.client import Client
 
-    shop = Client("http://127.0.0.1:8000", token="…")
-    order = shop.rank("u17", items=["i1", "i2", "i3"], query="red shoes")
-    shop.send({"event_id": "e1", "event_time": 1767225600000, "event_type": "click", "user_id": "u17",
-               "item_id": order.items[0].item_id, "decision_id": order.decision_id})
+    with Client("http://127.0.0.1:8000", token="…") as shop:
+        order = shop.rank("u17", items=["i1", "i2", "i3"], query="red shoes")
+        shop.send({"event_id": "e1", "event_time": 1767225600000, "event_type": "click", "user_id": "u17",
+                   "item_id": order.items[0].item_id, "decision_id": order.decision_id})
 
 One client is for one thread: it keeps a connection open.
 """
@@ -46,6 +46,13 @@ class Client:
         self._connection = kinds[parts.scheme](parts.netloc, timeout=timeout_s)
         self._address, self._tries, self._sleep = address, tries, sleep
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
+
+    def __enter__(self) -> Client:
+        """The client itself; its connection is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def rank(
         self,

@@ -97,18 +97,16 @@ def _reflex(console: Console, settings: Settings, domain: Domain, address: str) 
     from pipelines.errors import RequestError
     from pipelines.stack import reflex
 
-    # A service that has just taken its first model answers 503 until that is warm.
-    client = Client(address, timeout_s=30, tries=30)
     user, items = reflex.latest_list(settings)
     try:
-        return reflex.react(client, domain, user, items, round(time.time() * 1000))
+        # A service that has just taken its first model answers 503 until that is warm.
+        with Client(address, timeout_s=30, tries=30) as client:
+            return reflex.react(client, domain, user, items, round(time.time() * 1000))
     except RequestError as refused:
         if refused.status not in (401, 403):
             raise
         console.print(f"the scoring service was not shown: {refused}")
         return None
-    finally:
-        client.close()
 
 
 def _simulate(console: Console, settings: Settings, events: int) -> None:

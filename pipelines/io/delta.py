@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming import StreamingQuery
 
+from pipelines.alone import alone
 from pipelines.contracts.table import Table
 from pipelines.io import checkpoints
 from pipelines.io.checkpoints import is_local, local_path
@@ -254,10 +254,8 @@ def lock(settings: Settings, table: Table) -> Iterator[None]:
     if not is_local(where):
         yield
         return
-    folder = local_path(settings.lake) / "_locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _threads.setdefault(where, threading.RLock()), (folder / f"{table.name}.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    lock_file = local_path(settings.lake) / "_locks" / f"{table.name}.lock"
+    with _threads.setdefault(where, threading.RLock()), alone(lock_file):
         yield
 
 

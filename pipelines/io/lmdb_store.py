@@ -8,7 +8,6 @@ replaced.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 
 import lmdb
 
+from pipelines.alone import alone
 from pipelines.errors import FenceError, StoreError
 from pipelines.io.lmdb_environment import FENCES, Environment, encoded
 from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats
@@ -130,8 +130,7 @@ class LmdbStore(OnlineStore):
     @contextmanager
     def hold(self) -> Iterator[None]:
         """See `OnlineStore.hold`."""
-        with (self._root / "writer.lock").open("a") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with alone(self._root / "writer.lock"):
             self._is_held = True
             try:
                 yield

@@ -26,6 +26,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from requests.exceptions import RequestException
 
+from pipelines.alone import alone
 from pipelines.errors import ModelError, RegistryError
 from pipelines.models import sealed
 from pipelines.models.registered import FOLLOWS, STAGE, Training, Version
@@ -194,8 +195,15 @@ class Registry:
         folder = cache / name / version
         if (folder / sealed.MANIFEST).is_file():
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
         expected = self.version(name, version).tags.get("package_sha256")
+        with alone(cache / f"{name}.lock"):
+            # Whoever held the lock before may have downloaded it.
+            if not (folder / sealed.MANIFEST).is_file():
+                self._download(name, version, expected, folder)
+        return folder
+
+    def _download(self, name: str, version: str, expected: str | None, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as downloading:
             with _answered(self.uri):
                 mlflow.set_tracking_uri(self.uri)
@@ -207,9 +215,8 @@ class Registry:
                 raise ModelError(
                     f"version {version} of {name} holds another package than was registered: it is refused"
                 )
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)  # what a damaged cache has left
             found.rename(folder)
-        return folder
 
     def leave(self, version: Version, name: str, text: str) -> None:
         """Leave a text as an artifact of the run that made the version."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import subprocess
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 import psutil
 
+from pipelines.alone import alone
 from pipelines.errors import PrerequisiteError, StackError
 from pipelines.settings import Settings, variables
 
@@ -85,7 +85,7 @@ def prepare(settings: Settings, say: Say = print) -> None:
     pins = sha256((settings.root / "requirements" / "airflow.txt").read_bytes()).hexdigest()
     database, marker = _database(settings), home(settings) / "migrated"
     home(settings).mkdir(parents=True, exist_ok=True)
-    with _alone(home(settings) / "migrate.lock"):
+    with alone(home(settings) / "migrate.lock"):
         if database.is_file() and marker.is_file() and marker.read_text() == pins:
             return
         say(f"airflow: preparing its database {database}")
@@ -152,13 +152,6 @@ def _database(settings: Settings) -> Path:
 
 def _as_stored(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S.%f}"
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,5 +1,6 @@
 """The registry, on a real MLflow server: what is registered comes back whole, and aliases move."""
 
+import concurrent.futures
 import hashlib
 import subprocess
 
@@ -100,6 +101,14 @@ def test_a_package_is_downloaded_once(registry, registered, tmp_path):
     before = folder.stat().st_ino
     assert registry.fetch(registered, "1", tmp_path).stat().st_ino == before
     assert [p.name for p in folder.parent.iterdir()] == ["1"], "nothing half downloaded stays"
+
+
+def test_several_that_fetch_at_once_all_get_the_whole_package(registry, registered, tmp_path):
+    def fetch(_):
+        return package.load_ranker(registry.fetch(registered, "2", tmp_path), "0123abcd").names
+
+    with concurrent.futures.ThreadPoolExecutor(6) as several:
+        assert list(several.map(fetch, range(12))) == [tuple(NAMES)] * 12
 
 
 def test_another_package_than_was_registered_is_refused(registry, registered, mlflow_server, tmp_path):

@@ -64,7 +64,8 @@ def balancer(instances, tmp_path_factory):
         )
     address = f"http://127.0.0.1:{port}"
     try:
-        Client(address, tries=100, sleep=lambda s: time.sleep(0.1)).rank("u", items=stage.item_ids()[:2])
+        with Client(address, tries=100, sleep=lambda s: time.sleep(0.1)) as client:
+            client.rank("u", items=stage.item_ids()[:2])
         yield address
     finally:
         process.terminate()
@@ -83,37 +84,35 @@ def ranked_by(instance):
 
 
 def test_a_user_s_requests_go_to_one_instance_and_users_to_both(instances, balancer):
-    client, items = Client(balancer), stage.item_ids()[:5]
     shares = []
-    for number in range(12):
-        before = [ranked_by(instance) for instance in instances]
-        for _ in range(3):
-            client.rank(f"a user {number}", items=items)
-        shares.append(tuple(ranked_by(i) - b for i, b in zip(instances, before, strict=True)))
+    with Client(balancer) as client:
+        for number in range(12):
+            before = [ranked_by(instance) for instance in instances]
+            for _ in range(3):
+                client.rank(f"a user {number}", items=stage.item_ids()[:5])
+            shares.append(tuple(ranked_by(i) - b for i, b in zip(instances, before, strict=True)))
     assert set(shares) == {(3, 0), (0, 3)}
-    client.close()
 
 
 def test_an_event_counts_in_the_user_s_next_list_and_its_decision_is_explained(instances, balancer):
-    client, items = Client(balancer), stage.item_ids()[:8]
-    for number in range(6):
-        user = f"someone {number}"
-        before = client.rank(user, items=items)
-        event = {"event_id": f"b{number}", "event_time": int(time.time() * 1000), "event_type": "click"}
-        assert client.send({**event, "user_id": user, "item_id": items[3]}).accepted == 1
-        after = client.rank(user, items=items)
-        assert before.items != after.items
-        assert client.user(user)["interactions"] == 1
-        assert client.explain(after.decision_id)["decision_id"] == after.decision_id
-    client.close()
+    items = stage.item_ids()[:8]
+    with Client(balancer) as client:
+        for number in range(6):
+            user = f"someone {number}"
+            before = client.rank(user, items=items)
+            event = {"event_id": f"b{number}", "event_time": int(time.time() * 1000), "event_type": "click"}
+            assert client.send({**event, "user_id": user, "item_id": items[3]}).accepted == 1
+            after = client.rank(user, items=items)
+            assert before.items != after.items
+            assert client.user(user)["interactions"] == 1
+            assert client.explain(after.decision_id)["decision_id"] == after.decision_id
 
 
 def test_when_an_instance_dies_its_users_are_answered_by_the_other(instances, balancer):
-    client, items = Client(balancer, sleep=lambda s: time.sleep(0.1)), stage.item_ids()[:5]
     instances[0].process.send_signal(signal.SIGKILL)
     instances[0].process.wait(10)
-    before = ranked_by(instances[1])
-    for number in range(40):
-        assert len(client.rank(f"a user {number}", items=items).items) == len(items)
+    before, items = ranked_by(instances[1]), stage.item_ids()[:5]
+    with Client(balancer, sleep=lambda s: time.sleep(0.1)) as client:
+        for number in range(40):
+            assert len(client.rank(f"a user {number}", items=items).items) == len(items)
     assert ranked_by(instances[1]) - before == 40
-    client.close()

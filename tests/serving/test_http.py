@@ -113,10 +113,9 @@ def test_an_acknowledged_event_changes_the_next_list(served):
 
 
 def test_the_demo_shows_a_list_before_and_after_a_click_and_the_reasons(served):
-    client = Client(f"http://127.0.0.1:{served.port}", token="front")
     items = stage.item_ids()[:12]
-    seen = reflex.react(client, stage.shop(), "one who clicks", items, int(time.time() * 1000))
-    client.close()
+    with Client(f"http://127.0.0.1:{served.port}", token="front") as client:
+        seen = reflex.react(client, stage.shop(), "one who clicks", items, int(time.time() * 1000))
     assert seen.item_id == seen.before.items[-1].item_id
     assert {item.item_id for item in seen.after.items} == set(items)
     assert seen.before.items != seen.after.items
@@ -176,7 +175,7 @@ def test_a_revoked_token_is_refused_soon(served, settings):
 
 def test_a_damaged_model_is_refused_and_the_old_one_stays(served, settings, versions, tmp_path):
     folder = tmp_path / "damaged"
-    bad = register(settings, folder, 5)
+    bad = register(settings, folder, MODEL, 5)
     cached = settings.state / "models" / MODEL / bad
     Registry(settings.tracking_uri).fetch(MODEL, bad, settings.state / "models")
     (cached / "ranker.ubj").write_bytes(b"something else")
