@@ -13,6 +13,7 @@ KNOWN = {
     "B3": "benchmarks.b03_features",
     "B7": "benchmarks.b07_scoring",
     "B10": "benchmarks.b10_training",
+    "B13": "benchmarks.b13_trees",
     "B14": "benchmarks.b14_store",
     "B15": "benchmarks.b15_freshness",
 }

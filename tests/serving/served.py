@@ -10,13 +10,34 @@ import time
 
 import pandas as pd
 import pytest
+from deltalake import write_deltalake
 
+from pipelines import settings as settings_module
+from pipelines.contracts.silver import ITEMS
+from pipelines.io import lake
 from pipelines.models.registered import Training
 from pipelines.models.registry import Registry
 from pipelines.settings import variables
 from pipelines.stack import ports
 from tests.models.builders import a_training
 from tests.serving import stage
+
+MODEL = "shop-ranker"
+
+
+def installation(state, kafka_broker, mlflow_server, **serving):
+    """Settings of a service whose lake and store hold the small shop."""
+    overrides = {
+        "paths": {"state": str(state)},
+        "kafka": {"bootstrap": kafka_broker.bootstrap},
+        "mlflow": {"tracking_uri": mlflow_server.uri},
+        "serving": {"refresh_s": 0.3, **serving},
+    }
+    settings = settings_module.load(environ={}, overrides=overrides)
+    write_deltalake(lake.location(settings, ITEMS), stage.silver()[ITEMS.name])
+    with stage.a_store(settings) as store:
+        stage.fold(store, stage.past(), next_offset=0)
+    return settings
 
 
 def register(settings, folder, model, seed):

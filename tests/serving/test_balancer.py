@@ -8,19 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from deltalake import write_deltalake
 
-from pipelines import settings as settings_module
 from pipelines.client import Client
-from pipelines.contracts.silver import ITEMS
-from pipelines.io import lake
 from pipelines.models.registry import Registry
 from pipelines.stack import ports
 from tests.serving import stage
-from tests.serving.served import Served, register
+from tests.serving.served import MODEL, Served, installation, register
 
 CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "conf" / "haproxy.cfg"
-MODEL = "shop-ranker"
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +24,9 @@ def instances(kafka_broker, mlflow_server, tmp_path_factory):
     if not shutil.which("haproxy"):
         pytest.skip("no haproxy on this machine: install HAProxy 2.6 or newer to try conf/haproxy.cfg")
     state = tmp_path_factory.mktemp("balanced")
-    overrides = {
-        "paths": {"state": str(state)},
-        "kafka": {"bootstrap": kafka_broker.bootstrap},
-        "mlflow": {"tracking_uri": mlflow_server.uri},
-        "serving": {"refresh_s": 0.5},
-    }
-    settings = settings_module.load(environ={}, overrides=overrides)
+    settings = installation(state, kafka_broker, mlflow_server)
     version = register(settings, tmp_path_factory.mktemp("package"), MODEL, 0)
     Registry(settings.tracking_uri).promote(MODEL, version)
-    write_deltalake(lake.location(settings, ITEMS), stage.silver()[ITEMS.name])
-    with stage.a_store(settings) as store:
-        stage.fold(store, stage.past(), next_offset=0)
     started = [Served(settings, state / f"log_{name}") for name in "ab"]
     try:
         for instance in started:

@@ -7,22 +7,17 @@ import io
 import time
 
 import pytest
-from deltalake import write_deltalake
 from rich.console import Console
 
-from pipelines import settings as settings_module
 from pipelines.cli._load import Plan, measure, shown
 from pipelines.client import Client
-from pipelines.contracts.silver import ITEMS
 from pipelines.errors import RequestError, StackError
-from pipelines.io import lake
 from pipelines.models.registry import Registry
 from pipelines.serving.access import digest_of
 from pipelines.stack import reflex
 from tests.serving import stage
-from tests.serving.served import Served, register
+from tests.serving.served import MODEL, Served, installation, register
 
-MODEL = "shop-ranker"
 TOKENS = f"""
 front {digest_of("front")} rank,events
 boss  {digest_of("boss")} admin
@@ -33,13 +28,7 @@ boss  {digest_of("boss")} admin
 def settings(kafka_broker, mlflow_server, tmp_path_factory):
     state = tmp_path_factory.mktemp("http")
     (state / "tokens").write_text(TOKENS)
-    overrides = {
-        "paths": {"state": str(state)},
-        "kafka": {"bootstrap": kafka_broker.bootstrap},
-        "mlflow": {"tracking_uri": mlflow_server.uri},
-        "serving": {"refresh_s": 0.3, "max_body_bytes": 20_000},
-    }
-    return settings_module.load(environ={}, overrides=overrides)
+    return installation(state, kafka_broker, mlflow_server, max_body_bytes=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +42,6 @@ def versions(settings, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(settings, versions, tmp_path_factory):
-    write_deltalake(lake.location(settings, ITEMS), stage.silver()[ITEMS.name])
-    with stage.a_store(settings) as store:
-        stage.fold(store, stage.past(), next_offset=0)
     service = Served(settings, tmp_path_factory.mktemp("logs") / "log")
     try:
         service.await_(lambda: service.ask("GET", "/ready")[0] == 200)

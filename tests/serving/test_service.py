@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from pipelines import settings as settings_module
 from pipelines.contracts.decision_features import unpack
@@ -18,6 +17,7 @@ from pipelines.io.outbox import Outbox
 from pipelines.serving.requests import RankRequest
 from pipelines.silver.judge import Judge
 from tests.serving import stage
+from tests.serving.topics import read_topic
 
 SHOWN = 20
 
@@ -59,16 +59,6 @@ def a_click(user, item, event_id, at):
 
 def accept(service, *events):
     return asyncio.run(service.events(json.dumps(list(events)).encode()))
-
-
-def read_topic(settings, topic, since):
-    """Messages of a topic behind these ends."""
-    consumer = Consumer({**kafka_admin.client_options(settings), "group.id": "tests"})
-    consumer.assign([TopicPartition(topic, p, offset) for p, offset in since.items()])
-    missing = sum(kafka_admin.end_offsets(settings, topic).values()) - sum(since.values())
-    found = [message for message in consumer.consume(missing, 10) if message.error() is None]
-    consumer.close()
-    return found
 
 
 def test_items_come_in_the_order_of_their_scores(service, model):
