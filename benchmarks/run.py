@@ -13,9 +13,12 @@ KNOWN = {
     "B3": "benchmarks.b03_features",
     "B7": "benchmarks.b07_scoring",
     "B10": "benchmarks.b10_training",
+    "B11": "benchmarks.b11_score",
+    "B12": "benchmarks.b12_rerank",
     "B13": "benchmarks.b13_trees",
     "B14": "benchmarks.b14_store",
     "B15": "benchmarks.b15_freshness",
+    "B18": "benchmarks.b18_swap",
 }
 
 

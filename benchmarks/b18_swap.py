@@ -1,0 +1,70 @@
+"""B18: a new champion every five seconds while lists are asked for: failed requests, and the seconds from a
+promotion to the first answer by the new version."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import harness, served
+from pipelines.cli._load import Plan, measure
+from pipelines.client import Client
+from pipelines.models.registry import Registry
+
+EVERY_S, WITHIN_S = 5.0, 30.0
+
+
+def swapped(registry: Registry, name: str, version: str, client: Client, shop: served.Shop) -> float:
+    """Promote a version; seconds until it answers."""
+    began = time.monotonic()
+    registry.promote(name, version)
+    while time.monotonic() - began < WITHIN_S:
+        if client.rank(shop.users[0], shop.items[:5]).model_version == f"{name}/{version}":
+            return time.monotonic() - began
+        time.sleep(0.02)
+    raise SystemExit(f"version {version} did not answer within {WITHIN_S:.0f} s of its promotion")
+
+
+def main() -> None:
+    """Load, swap, count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=200.0, help="requests a second (default: 200)")
+    parser.add_argument("--swaps", type=int, default=8, help="promotions (default: 8)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lakepulse-b18-") as folder, served.shop(Path(folder)) as shop:
+        registry, name = Registry(shop.settings.tracking_uri), shop.training.name
+        versions = ["1", registry.register(shop.training)]
+        with served.service(shop) as (port, _), Client(f"http://127.0.0.1:{port}") as client:
+            address = f"http://127.0.0.1:{port}"
+            plan = Plan(args.rate, args.swaps * EVERY_S + 2, 32, shop.items, 50, 500)
+            answers: dict[str, object] = {}
+            load = threading.Thread(target=lambda: answers.update(asyncio.run(measure(address, "", plan))))
+            load.start()
+            took = []
+            for number in range(args.swaps):
+                began = time.monotonic()
+                took.append(swapped(registry, name, versions[(number + 1) % 2], client, shop))
+                time.sleep(max(0.0, EVERY_S - (time.monotonic() - began)))
+            load.join()
+    by_status = answers["answers"]
+    assert isinstance(by_status, dict)
+    failed = sum(count for status, count in by_status.items() if status != "200")
+    row = [
+        f"{args.swaps} champions in turn",
+        *(answers["sent"], failed + int(str(answers["unanswered"]))),
+        *(float(np.median(took)), max(took)),
+        *(answers["p50_ms"], answers["p99_ms"]),
+    ]
+    columns = ["", "requests", "failed", "swap s, median", "most", "p50 ms", "p99 ms"]
+    title = f"B18: champions swapped under {args.rate:g} requests a second for 50 items each"
+    harness.publish("b18_swap", title, columns, [row])
+
+
+if __name__ == "__main__":
+    main()
