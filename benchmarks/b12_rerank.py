@@ -3,7 +3,7 @@ beside `mlflow models serve`. (B11: the same for one item.)
 
 Each is one process, asked in a closed loop over 1 and 16 connections. Ours reads the states of the user and
 of the items, computes the features, ranks, and logs the decision to Kafka. The FastAPI service finds vectors
-that somebody has computed beforehand; `mlflow models serve` is sent the features. The answers are compared with
+that somebody has computed beforehand; `mlflow models serve` is sent the features. Answers are compared with
 the booster first. CPU of Redis counts for its service; CPU of Kafka is not in ours, that of its client is.
 """
 
