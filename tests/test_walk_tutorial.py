@@ -1,5 +1,6 @@
-"""The tutorial, as it stands: each request that it shows is sent, to the service of the walk, and answered as
-it says. Its requests go to the walk's Kafka, so nothing that compares Kafka and the lake comes after it."""
+"""The tutorial as it stands, and the notebooks about the service: each request that the page shows is sent to
+the service of the walk, and answered as it says. The requests go to the walk's Kafka, so nothing that compares
+Kafka and the lake may come after this file."""
 
 import json
 import re
@@ -11,6 +12,7 @@ import pytest
 
 from tests.fixtures_walk import run_job
 from tests.serving.served import Served
+from tests.test_notebooks import SERVED, shown_of
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tutorial.md"
 ADDRESS = "http://127.0.0.1:8000"
@@ -70,3 +72,11 @@ def test_the_example_answers_are_what_is_answered():
     answers = [json.loads(text.replace(", …", "")) for text in shown]
     assert set(answers[0]) == {"decision_id", "model_version", "items", "degraded"}
     assert answers[1] == {"accepted": 1, "rejected": []}
+
+
+@pytest.mark.parametrize("path", SERVED, ids=lambda p: p.stem)
+def test_a_notebook_about_the_service_runs(path, served, walked, monkeypatch):
+    monkeypatch.setenv("LAKEPULSE__PATHS__STATE", str(walked.settings.state))
+    monkeypatch.setenv("LAKEPULSE_SERVICE", f"http://127.0.0.1:{served.port}")
+    code, shown = shown_of(path)
+    assert len(shown) >= len(code)
