@@ -1,5 +1,5 @@
 """The tutorial as it stands, and the notebooks about the service: each request that the page shows is sent to
-the service of the walk, and answered as it says. The requests go to the walk's Kafka, so nothing that compares
+the service of the walk, and answered as it says. Requests go to the walk's Kafka, so nothing that compares
 Kafka and the lake may come after this file."""
 
 import json
