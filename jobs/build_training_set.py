@@ -5,7 +5,7 @@ import argparse
 from jobs.build_vectors import current
 from pipelines.contracts import gold, silver
 from pipelines.errors import TrainingError
-from pipelines.features.catalog import ITEM_COLUMNS
+from pipelines.features.catalog import item_columns
 from pipelines.features.definitions import compile_definitions
 from pipelines.features.history import DECISION_COLUMNS, EVENT_COLUMNS
 from pipelines.io import parts
@@ -19,7 +19,8 @@ def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Replace the domain's rows by those of all published decisions."""
     domain, definitions = args.domain, compile_definitions(args.domain)
     shown = (*DECISION_COLUMNS, "propensity")
-    wanted = {silver.EVENTS: EVENT_COLUMNS, silver.DECISIONS: shown, silver.ITEMS: ITEM_COLUMNS}
+    of_items = item_columns(definitions)
+    wanted = {silver.EVENTS: EVENT_COLUMNS, silver.DECISIONS: shown, silver.ITEMS: of_items}
     events, decisions, items = (
         parts.valid_rows(settings, table, columns, spark) for table, columns in wanted.items()
     )

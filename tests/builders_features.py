@@ -100,7 +100,13 @@ EVERY_KIND = """
   - {name: since_first, kind: recency, of: view, by: item, since: first}
   - {name: new_user, kind: cold_start, of: [view, click], by: user, below: 3}
   - {name: price_in_list, kind: context, of: price, measure: [mean, std, zscore, rank, difference]}
+  - {name: price_beside, kind: context, of: price, measure: [median, median_difference]}
+  - {name: tags_in_list, kind: context, of: tags, measure: share}
+  - {name: title, kind: attribute, of: title, measure: words}
+  - {name: first_tag, kind: attribute, of: tags, measure: index, values: [red, blue, old]}
 """
+
+TEXTS = {"title"}
 
 _numbers = itertools.count()
 
@@ -140,7 +146,8 @@ def an_item(item_id: str = "i1", since: int = 0, **attributes: Any) -> Row:
     sorted_in = {
         column: {n: v for n, v in attributes.items() if isinstance(v, t)} for column, t in by_type.items()
     }
-    return {"item_id": item_id, "valid_from": since, "texts": {}, "vectors": {}} | sorted_in
+    texts = {name: sorted_in["categories"].pop(name) for name in TEXTS & attributes.keys()}
+    return {"item_id": item_id, "valid_from": since, "texts": texts, "vectors": {}} | sorted_in
 
 
 def _arriving(row: Row, n: int) -> Row:

@@ -47,6 +47,12 @@ MORE = """
 - {name: more_known, kind: recency, of: view, by: user, since: first}
 - {name: more_new, kind: cold_start, of: click, by: item, below: 3}
 - {name: more_goes, kind: covisited, of: click, aggregate: [sum, max]}
+- {name: more_words, kind: attribute, of: title, measure: words}
+- {name: more_brand, kind: attribute, of: brand, measure: index, values: [Quill, Elkhart]}
+- {name: more_first, kind: attribute, of: tags, measure: index, values: [ornate, rugged, bright]}
+- {name: more_common, kind: context, of: tags, measure: share}
+- {name: more_alike, kind: context, of: brand, measure: share}
+- {name: more_middle, kind: context, of: more_visitors_all, measure: [median, median_difference]}
 - {name: more_image, kind: has_vector, space: image}
 """
 

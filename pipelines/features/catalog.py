@@ -14,13 +14,19 @@ from pipelines.features.columns import as_ms, entries
 from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_text, hash_texts
 from pipelines.features.lookups import Lookups
+from pipelines.features.measures import numbers_of, texts_read
 from pipelines.features.program import Floats, Ints
 from pipelines.features.rows import Rows
 from pipelines.features.vectors import Vectors, no_vectors
 from pipelines.features.vectors_kernel import Spaces
 
 ITEM_COLUMNS = ("item_id", "valid_from", "numbers", "categories", "tags")
-"""What is read of silver.items."""
+"""What is read of silver.items, whatever the features; see `item_columns`."""
+
+
+def item_columns(definitions: Definitions) -> tuple[str, ...]:
+    """What these definitions read of silver.items: texts, which may be long, only where one is measured."""
+    return (*ITEM_COLUMNS, "texts") if texts_read(definitions.numbers) else ITEM_COLUMNS
 
 
 @dataclass
@@ -40,7 +46,7 @@ class Catalog:
         self.vectors = vectors
         self.items = Rows()
         self.values = Rows()
-        self._definitions = definitions
+        self.definitions = definitions
         self._seeds = [hash_text(name) for name in definitions.attributes]
         self._version_items: Ints = np.zeros(0, np.int64)
         self._valid_from: Ints = np.zeros(0, np.int64)
@@ -50,29 +56,16 @@ class Catalog:
         self._spaces: tuple[Vectors | None, int, Spaces] | None = None
 
     def learn(self, items: pa.Table) -> None:
-        """Add versions: rows with the columns item_id, valid_from, numbers, categories and tags of
-        silver.items."""
+        """Add versions: rows of silver.items with the columns `item_columns`."""
         first = self._version_items.size
         self._version_items = np.append(self._version_items, self.items.of(hash_texts(items["item_id"])))
         self._valid_from = np.append(self._valid_from, as_ms(items["valid_from"]))
-        self._numbers = np.vstack([self._numbers, self._number_columns(items)])
-        for seed, name, kept in zip(self._seeds, self._definitions.attributes, self._values, strict=True):
+        self._numbers = np.vstack([self._numbers, numbers_of(items, self.definitions.numbers)])
+        for seed, name, kept in zip(self._seeds, self.definitions.attributes, self._values, strict=True):
             versions, texts = _values_of(items, name)
             kept.versions = np.append(kept.versions, versions + first)
             kept.rows = np.append(kept.rows, self.values.of(hash_texts(texts, seed)))
         self._lookups = None
-
-    def _number_columns(self, items: pa.Table) -> Floats:
-        numbers = np.full((items.num_rows, len(self._definitions.numbers)), np.nan)
-        rows, names, values = entries(items["numbers"])
-        for column, (name, log) in enumerate(self._definitions.numbers):
-            chosen = pc.equal(names, name).to_numpy(zero_copy_only=False)
-            found = values.filter(pa.array(chosen)).to_numpy(zero_copy_only=False).astype(np.float64)
-            # A logarithm is for sizes; below zero there is none, and the value counts as unknown.
-            with np.errstate(invalid="ignore", divide="ignore"):
-                numbers[rows[chosen], column] = np.log1p(found) if log else found
-        numbers[~np.isfinite(numbers)] = np.nan
-        return numbers
 
     def lookups(self) -> Lookups:
         """The arrays for the kernels, for all items met so far."""
@@ -92,9 +85,9 @@ class Catalog:
     def spaces(self) -> Spaces:
         """The vectors for the kernels, for all items met so far. Raises FeatureError when features need some
         and there are none."""
-        if self.vectors is None and self._definitions.needs_vectors:
+        if self.vectors is None and self.definitions.needs_vectors:
             raise FeatureError(
-                f"the features {self._definitions.hash} are computed from vectors, and none are given: run "
+                f"the features {self.definitions.hash} are computed from vectors, and none are given: run "
                 "build_vectors, or take those that the model carries"
             )
         kept = self._spaces

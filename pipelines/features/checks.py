@@ -60,15 +60,25 @@ class Checker:
         if d.window_ms(window) <= d.window_ms(than):
             raise self._error(key, f"must be longer than the window of {than}, not {window}")
 
-    def attribute(self, key: str, name: str, *kinds: str) -> None:
-        """An attribute of one of these kinds."""
+    def attribute(self, key: str, name: str, *kinds: str, hint: str = "") -> None:
+        """An attribute of one of these kinds; `hint` says what others need."""
         known = list(self.domain.attributes)
         if name not in known:
             problem = f"the domain has no attribute '{name}'{nearest(name, known)}"
             raise self._error(key, f"{problem}; known: {', '.join(known)}")
         kind = self.domain.attributes[name].kind
         if kind not in kinds:
-            raise self._error(key, f"'{name}' is of kind {kind}; this needs {' or '.join(kinds)}")
+            raise self._error(key, f"'{name}' is of kind {kind}; this needs {' or '.join(kinds)}{hint}")
+
+    def listed(self, key: str, values: tuple[str, ...], wanted_by: str, is_wanted: bool) -> None:
+        """Different values where they are wanted, and none where they are not."""
+        if is_wanted and not values:
+            raise self._error(key, f"`{wanted_by}` numbers values in their order: list them")
+        if values and not is_wanted:
+            raise self._error(key, f"only `{wanted_by}` takes a list of values")
+        for at, value in enumerate(values):
+            if value in values[:at]:
+                raise self._error(f"{key}[{at}]", f"'{value}' is listed twice")
 
     def feature(self, key: str, name: str) -> None:
         """A feature that is declared above."""

@@ -12,6 +12,7 @@ import numpy as np
 from pipelines.domain import Domain
 from pipelines.features import declarations as d
 from pipelines.features import program as p
+from pipelines.features.measures import Measured, Number
 from pipelines.features.needs import Need, Reading
 from pipelines.features.program import Program
 from pipelines.features.state import LayoutBuilder, Layouts
@@ -29,7 +30,7 @@ class Compiler:
     domain: Domain
     events: dict[str, int]
     attributes: list[str] = field(default_factory=list)
-    numbers: list[tuple[str, bool]] = field(default_factory=list)
+    numbers: list[Number] = field(default_factory=list)
     _names: list[str] = field(default_factory=list)
     _readings: list[Reading] = field(default_factory=list)
     _buckets: dict[Need, int] = field(default_factory=dict)
@@ -87,9 +88,16 @@ class Compiler:
 
     def number(self, name: str, log: bool) -> int:
         """The column of a number attribute, or of its logarithm."""
-        if (name, log) not in self.numbers:
-            self.numbers.append((name, log))
-        return self.numbers.index((name, log))
+        return self._number((name, log))
+
+    def measured(self, measured: Measured) -> int:
+        """The column of a number that is read off an attribute of another kind."""
+        return self._number(measured)
+
+    def _number(self, number: Number) -> int:
+        if number not in self.numbers:
+            self.numbers.append(number)
+        return self.numbers.index(number)
 
     def finish(self) -> tuple[Program, Layouts]:
         """The program and the layouts of everything that was added."""

@@ -21,6 +21,7 @@ from pipelines.features.kinds.context import Position
 from pipelines.features.kinds.counters import Count, Rate
 from pipelines.features.kinds.session import Session
 from pipelines.features.kinds.vectors import Covisited, HasVector, QueryMatch, VectorSimilarity
+from pipelines.features.measures import Number
 from pipelines.features.parsing import parse_features
 from pipelines.features.program import Program
 from pipelines.features.state import Layouts
@@ -47,7 +48,7 @@ class Definitions:
     fixed: dict[str, float]
     events: dict[str, int]
     attributes: list[str]
-    numbers: list[tuple[str, bool]]
+    numbers: list[Number]
     program: Program
     layouts: Layouts
     content: str

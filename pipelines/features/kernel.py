@@ -17,7 +17,7 @@ from pipelines.features import program as p
 from pipelines.features.compiled import compiled
 from pipelines.features.formulas import Asked, by_record, room_for
 from pipelines.features.kinds.amounts import OF_ITEMS, OF_USERS, in_thousandths, remember
-from pipelines.features.kinds.context import given, in_list
+from pipelines.features.kinds.context import given, in_list, shares
 from pipelines.features.kinds.counters import count
 from pipelines.features.kinds.preferences import add_up, learn, tastes
 from pipelines.features.kinds.rings import relatives, similarities
@@ -255,6 +255,8 @@ def read(
             tastes(program, states, catalog, user, versions, f, features)
         elif op == p.CONTEXT:
             in_list(features, arg, program.features[f, p.FEATURE_AGGREGATE], f)
+        elif op == p.LIST_SHARE:
+            shares(program, catalog, versions, f, features)
         elif op == p.QUERY_MATCH or op == p.HAS_VECTOR:
             alone(program, spaces, items, query, as_of, f, features)
         elif op == p.SESSION_SO_FAR:

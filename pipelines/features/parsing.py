@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -75,7 +75,14 @@ def _parsed(domain: Domain, values: dict[str, Any], path: str) -> Declaration:
     except msgspec.ValidationError as problem:
         text, _, where = str(problem).partition(" - at `$.")
         key = re.split(r"[.\[`]", where)[0]
-        raise domain.error(f"{path}.{key}" if key else path, text) from None
+        told = f"{text}{_known_words(fields.get(key), values.get(key))}"
+        raise domain.error(f"{path}.{key}" if key else path, told) from None
+
+
+def _known_words(kind: Any, value: Any) -> str:
+    """What a key takes that takes a few words only, and which of them is near the value."""
+    words = list(get_args(kind)) if get_origin(kind) is Literal else []
+    return f"{nearest(str(value), words)}; known: {', '.join(words)}" if words else ""
 
 
 def _as_many(value: Any) -> Any:

@@ -12,9 +12,10 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from pipelines.features.catalog import ITEM_COLUMNS, Catalog
+from pipelines.features.catalog import Catalog, item_columns
 from pipelines.features.columns import as_ms
 from pipelines.features.hashing import hash_texts
+from pipelines.features.measures import texts_read, without_other_texts
 
 CATALOG = b"c"
 
@@ -47,7 +48,9 @@ class StoredCatalog:
 
     def add(self, items: pa.Table) -> None:
         """Learn rows of silver.items."""
-        new = self._learn(items.select(list(ITEM_COLUMNS)))
+        read, texts = item_columns(self.catalog.definitions), texts_read(self.catalog.definitions.numbers)
+        rows = items.select(list(read))
+        new = self._learn(without_other_texts(rows, texts) if texts else rows)
         if new.num_rows:
             self._unsaved.append(new)
 

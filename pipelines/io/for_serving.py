@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.clock import now_ms
 from pipelines.domain import Domain
 from pipelines.errors import ModelError
+from pipelines.features.catalog import item_columns
 from pipelines.features.definitions import compile_definitions
 from pipelines.io import decided, items
 from pipelines.io.late_store import LateStore
@@ -25,11 +26,12 @@ from pipelines.settings import Settings
 def outside(settings: Settings, domain: Domain, worker: int) -> Outside:
     """The store, Kafka, the lake and the tokens' file of these settings; `worker` tells the processes of one
     service apart."""
+    definitions = compile_definitions(domain)
     return Outside(
-        store=LateStore(settings, compile_definitions(domain)),
+        store=LateStore(settings, definitions),
         outbox=Outbox(settings, settings.state / "spool" / f"decisions-{worker}"),
         items_version=partial(items.version, settings),
-        items=partial(items.items, settings),
+        items=partial(items.items, settings, item_columns(definitions)),
         tokens=partial(tokens, settings),
         decided=partial(explained, settings),
         now_ms=now_ms,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import deltalake
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
@@ -24,16 +26,16 @@ def version(settings: Settings) -> int | None:
         raise LakePulseError(f"the lake at {settings.lake} cannot be read: {problem}") from problem
 
 
-def items(settings: Settings) -> Items:
-    """All versions of all items, of the table's newest version."""
+def items(settings: Settings, columns: Sequence[str] = ITEM_COLUMNS) -> Items:
+    """These columns of all versions of all items, of the table's newest version."""
     schema = arrow_schema(ITEMS.schema)
-    wanted = pa.schema([schema.field(name) for name in ITEM_COLUMNS])
+    wanted = pa.schema([schema.field(name) for name in columns])
     found = version(settings)
     if found is None:
         return Items(None, wanted.empty_table())
     try:
         table = deltalake.DeltaTable(lake.location(settings, ITEMS), version=found)
-        rows = table.to_pyarrow_dataset().to_table(columns=list(ITEM_COLUMNS))
+        rows = table.to_pyarrow_dataset().to_table(columns=list(columns))
     except (DeltaError, OSError) as problem:
         raise LakePulseError(f"the lake at {settings.lake} cannot be read: {problem}") from problem
     return Items(found, rows.cast(wanted))

@@ -68,7 +68,7 @@ def without(declared: Sequence[Declaration], group: Group) -> list[int]:
     return [
         place
         for place, feature in enumerate(declared)
-        if feature.name not in gone and not (isinstance(feature, Context) and feature.of in gone)
+        if feature.name not in gone and not (isinstance(feature, Context) and feature.beside in gone)
     ]
 
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
 from pipelines.contracts.table import Table
-from pipelines.features.catalog import Catalog
+from pipelines.features.catalog import Catalog, item_columns
 from pipelines.features.columns import as_ms, lists
 from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_texts
@@ -23,17 +23,6 @@ from pipelines.features.replay import Probes, Replay
 from pipelines.features.vectors import Vectors
 from pipelines.models.packed_features import packed
 
-ITEM_COLUMNS = (
-    "item_id",
-    "valid_from",
-    "numbers",
-    "categories",
-    "tags",
-    "topic",
-    "partition",
-    "offset",
-    "arrived_at",
-)
 OUT_OF_STEP_MS = 3_600_000
 """How much older than the newest version seen a new version of an item may be, for the stream to see it
 before a restart."""
@@ -130,7 +119,8 @@ class Carried:
         if version == self._items_version:
             return
         since = F.timestamp_millis(F.lit(self._items_newest - OUT_OF_STEP_MS))
-        found = self._silver.read(ITEMS).where(F.col("arrived_at") >= since).select(*ITEM_COLUMNS).toArrow()
+        recent = self._silver.read(ITEMS).where(F.col("arrived_at") >= since)
+        found = recent.select(*item_columns(self._definitions), *ARRIVAL).toArrow()
         new = found.filter(pa.array(_offsets(found) >= _of(found, self._items_next)))
         if new.num_rows:
             self._replay.catalog.learn(new)

@@ -1,5 +1,7 @@
 """Declarations: what is accepted, what each mistake is answered with."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -32,7 +34,7 @@ def test_lists_of_choices_are_written_out_and_end_the_names():
 
 def test_every_kind_is_compiled():
     assert {type(d) for d in parse_features(a_domain(EVERY_KIND))} == set(KINDS.values())
-    assert len(set(definitions_of(EVERY_KIND).names)) == 66
+    assert len(set(definitions_of(EVERY_KIND).names)) == 71
 
 
 @pytest.mark.parametrize(
@@ -126,7 +128,45 @@ def test_every_kind_is_compiled():
             "'brand' is of kind category; this needs number",
         ),
         ("{name: x, kind: attribute, of: title}", "of", "'title' is of kind text; this needs number"),
+        ("{name: x, kind: attribute, of: title}", "of", "`measure: words` takes text"),
+        ("{name: x, kind: attribute, of: titel, measure: words}", "of", "did you mean 'title'?"),
+        ("{name: x, kind: attribute, of: tags, measure: words}", "of", "of kind tags; this needs text"),
+        ("{name: x, kind: attribute, of: title, measure: word}", "measure", "did you mean 'words'?; known"),
+        ("{name: x, kind: attribute, of: tags, measure: index}", "values", "list them"),
+        (
+            "{name: x, kind: attribute, of: title, measure: index, values: [a]}",
+            "of",
+            "needs category or tags (`measure: number` takes number, `measure: words` takes text)",
+        ),
+        (
+            "{name: x, kind: attribute, of: price, values: [a]}",
+            "values",
+            "only `measure: index` takes a list of values",
+        ),
+        (
+            "{name: x, kind: attribute, of: tags, measure: index, values: [a, b, a]}",
+            "values[2]",
+            "'a' is listed twice",
+        ),
+        (
+            "{name: x, kind: attribute, of: tags, measure: index, value: [a]}",
+            "value",
+            "no key 'value'; did you mean 'values'?",
+        ),
+        (
+            "{name: x, kind: attribute, of: tags, measure: index, values: [a, 1]}",
+            "values",
+            "Expected `str`, got `int`",
+        ),
         ("{name: x, kind: context, of: y}", "of", "no feature 'y' is declared above"),
+        ("{name: x, kind: context, of: first, measure: share}", "of", "the domain has no attribute 'first'"),
+        ("{name: x, kind: context, of: tag, measure: share}", "of", "did you mean 'tags'?"),
+        (
+            "{name: x, kind: context, of: price, measure: share}",
+            "of",
+            "'price' is of kind number; this needs category or tags",
+        ),
+        ("{name: x, kind: context, of: first, measure: medain}", "measure", "did you mean 'median'"),
         ("{name: x, kind: time, cycle: year, wave: sin}", "cycle", "Invalid enum value 'year'"),
     ],
 )
@@ -162,6 +202,22 @@ def test_equal_declarations_have_equal_hashes_and_a_change_has_another():
     assert one.to_json() == same.to_json()
     assert one.hash != other.hash
     assert one.layouts.hash == other.layouts.hash, "smoothing changes no record"
+
+
+def test_what_is_not_told_is_no_part_of_the_hash():
+    """So a new key of a kind changes no hash of those who do not use it."""
+    price = {"name": "price", "kind": "attribute", "of": "price"}
+    beside = {"name": "beside", "kind": "context", "of": "price"}
+    definitions = definitions_of(declared(json.dumps(price), json.dumps(beside)))
+    assert json.loads(definitions.to_json())["features"] == [price, beside]
+    assert definitions.numbers == [("price", False)]
+
+
+def test_other_values_are_another_hash_and_the_same_records():
+    text = "{{name: n, kind: attribute, of: tags, measure: index, values: [{}]}}"
+    one, other = (definitions_of(declared(text.format(values))) for values in ("a, b", "b, a"))
+    assert one.hash != other.hash
+    assert one.layouts.hash == other.layouts.hash
 
 
 def test_the_position_has_its_fixed_value_whenever_a_model_ranks():

@@ -1,6 +1,7 @@
 """Every kind of feature, worked out by hand."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -26,6 +27,33 @@ def test_an_attribute_is_the_candidates_number_or_missing():
     found = read_last([a_decision(items=["i1", "i2", "i3", "unheard of"])], features, items)
     assert found["plain"] == near(9.0, math.nan, -3.0, math.nan)
     assert found["size"] == near(math.log(10.0), math.nan, math.nan, math.nan)
+
+
+def test_a_text_is_as_many_as_its_words_in_any_script():
+    titles = {"i1": "Grumpy old-fashioned  hat\n", "i2": "Οδυσσέας\u3000旅", "i3": "", "i4": "🎩"}
+    items = [*(an_item(name, title=title) for name, title in titles.items()), an_item("i5", brand="a b c")]
+    features = declared(
+        "{name: n, kind: attribute, of: title, measure: words}",
+        "{name: size, kind: attribute, of: title, measure: words, log: true}",
+    )
+    found = read_last([a_decision(items=[*titles, "i5", "unheard of"])], features, items)
+    assert found["n"] == near(3, 2, 0, 1, math.nan, math.nan)
+    assert found["size"] == near(math.log(4), math.log(3), 0, math.log(2), math.nan, math.nan)
+
+
+def test_a_value_is_its_place_in_a_list_and_of_tags_the_first_counts():
+    tags = {"i1": ["red", "ähre"], "i2": ["ähre", "red"], "i3": ["grün", "red"], "i4": ["Red"], "i5": []}
+    items = [
+        *(an_item(name, tags=of, brand="bolt") for name, of in tags.items()),
+        an_item("i6", brand="acme"),
+    ]
+    features = declared(
+        "{name: tag, kind: attribute, of: tags, measure: index, values: [red, ähre]}",
+        "{name: brand, kind: attribute, of: brand, measure: index, values: [acme, red]}",
+    )
+    found = read_last([a_decision(items=[*tags, "i6", "unheard of"])], features, items)
+    assert found["tag"] == near(1, 2, 0, 0, *[math.nan] * 3)
+    assert found["brand"] == near(0, 0, 0, 0, 0, 1, math.nan)
 
 
 def test_an_item_has_the_attributes_of_the_moment():
@@ -227,6 +255,60 @@ def test_context_compares_a_feature_within_the_list():
     assert found["c_zscore"] == near((1 - mean) / std, (3 - mean) / std, (3 - mean) / std, math.nan)
     assert found["c_rank"] == near(3, 1, 1, math.nan)
     assert found["c_difference"] == near(1 - mean, 3 - mean, 3 - mean, math.nan)
+
+
+def test_a_list_has_a_median_and_candidates_lie_beside_it():
+    prices = {"i1": 9.0, "i2": 1.0, "i3": 2.0, "i4": 4.0}
+    items = [*(an_item(name, price=price) for name, price in prices.items()), an_item("i5")]
+    features = declared(
+        "{name: price, kind: attribute, of: price}",
+        "{name: c, kind: context, of: price, measure: [median, median_difference]}",
+    )
+
+    def shown(*names):
+        found = read_last([a_decision(items=list(names))], features, items)
+        return found["c_median"], found["c_median_difference"]
+
+    assert shown("i1", "i2", "i5", "i3", "i4") == (near(*[3] * 5), near(6, -2, math.nan, -1, 1))
+    assert shown("i3", "i2", "i1") == (near(2, 2, 2), near(0, -1, 7))
+    assert shown("i1") == (near(9), near(0))
+    assert shown("i5") == (near(math.nan), near(math.nan))
+
+
+def test_values_are_as_common_as_their_share_of_all_values_in_the_list():
+    items = [
+        an_item("i1", tags=["red", "ζώνη"], brand="acme"),
+        an_item("i2", tags=["red"], brand="acme"),
+        an_item("i3", tags=["blue", "red", "old"], brand="bolt"),
+        an_item("i4", tags=[]),
+    ]
+    features = declared(
+        "{name: tags, kind: context, of: tags, measure: share}",
+        "{name: brand, kind: context, of: brand, measure: share}",
+    )
+    found = read_last([a_decision(items=["i1", "i2", "i3", "i4", "unheard of"])], features, items)
+    assert found["tags"] == near(4 / 6, 3 / 6, 5 / 6, math.nan, math.nan)  # red 3, ζώνη, blue and old 1
+    assert found["brand"] == near(2 / 3, 2 / 3, 1 / 3, math.nan, math.nan)
+    alone = read_last([a_decision(items=["i2"])], features, items)
+    assert alone == {"tags": near(1), "brand": near(1)}
+    nothing = read_last([a_decision(items=["i4"])], features, items)
+    assert nothing == {"tags": near(math.nan), "brand": near(math.nan)}
+
+
+def test_a_thousand_candidates_have_the_shares_and_the_median_that_counting_gives():
+    chance = np.random.default_rng(5)
+    tags = {f"i{n}": [f"t{t}" for t in set(chance.integers(0, 400, 30).tolist())] for n in range(1000)}
+    items = [an_item(name, tags=of, price=float(n**2 % 977)) for n, (name, of) in enumerate(tags.items())]
+    features = declared(
+        "{name: tags, kind: context, of: tags, measure: share}",
+        "{name: price, kind: attribute, of: price}",
+        "{name: median, kind: context, of: price, measure: median}",
+    )
+    found = read_last([a_decision(items=list(tags))], features, items)
+    counts = Counter(tag for of in tags.values() for tag in of)
+    shares = [sum(counts[tag] for tag in of) / counts.total() for of in tags.values()]
+    assert found["tags"] == near(*shares)
+    assert set(found["median"]) == {np.median(found["price"])}
 
 
 def test_an_item_that_was_never_seen_has_counts_of_zero_and_nothing_else():

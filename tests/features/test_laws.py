@@ -31,7 +31,7 @@ WITHOUT_QUERIES = definitions_of("\n".join(line for line in EVERY_KIND.splitline
 ITEMS = [
     an_item("i0", price=3.0, brand="acme", tags=["red", "new"]),
     an_item("i1", price=8.5, brand="acme", tags=["red"]),
-    an_item("i2", price=1.0, brand="bolt", tags=["blue", "old", "red"]),
+    an_item("i2", price=1.0, brand="bolt", tags=["blue", "old", "red"], title="Blue  shoe"),
     an_item("i2", since=NOW + HOUR, price=2.0, brand="acme", tags=["new"]),
     an_item("i3", since=NOW + HOUR, tags=["blue"]),
 ]

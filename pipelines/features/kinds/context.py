@@ -8,8 +8,9 @@ import numpy as np
 
 from pipelines.features import program as p
 from pipelines.features.compiled import compiled
-from pipelines.features.declarations import Declaration
-from pipelines.features.lookups import MISSING, Lookups
+from pipelines.features.declarations import VALUED, Declaration
+from pipelines.features.lookups import MISSING, Lookups, values_of
+from pipelines.features.measures import Measured
 from pipelines.features.needs import Reading
 from pipelines.features.program import Floats, Ints, Program
 
@@ -24,22 +25,40 @@ MEASURES = {
     "zscore": p.LIST_ZSCORE,
     "rank": p.LIST_RANK,
     "difference": p.LIST_DIFFERENCE,
+    "median": p.LIST_MEDIAN,
+    "median_difference": p.LIST_MEDIAN_DIFFERENCE,
 }
+SHARE = "share"
+MEASURED: dict[str, tuple[str, ...]] = {"number": ("number",), "words": ("text",), "index": VALUED}
+"""How an attribute is read as a number -> the kinds of attributes that can be."""
 
 
 class Attribute(Declaration, frozen=True, tag="attribute"):
-    """The candidate's number attribute, or its logarithm log(1 + x)."""
+    """An attribute of the candidate as a number x, or log(1 + x).
+
+    A number itself; the number of words of a text, which are what stands between blanks; or the `index` of
+    its category, or of the first of its tags, among `values`: from 1, and 0 for any other. Missing where the
+    candidate has no such attribute.
+    """
 
     of: str
     log: bool = False
+    measure: Literal["number", "words", "index"] = "number"
+    values: tuple[str, ...] = ()
 
     def check(self, checker: Checker) -> None:
-        """A number."""
-        checker.attribute("of", self.of, "number")
+        """An attribute that can be read so; values for an index and for nothing else."""
+        others = (name for name in MEASURED if name != self.measure)
+        hint = ", ".join(f"`measure: {name}` takes {' or '.join(MEASURED[name])}" for name in others)
+        checker.attribute("of", self.of, *MEASURED[self.measure], hint=f" ({hint})")
+        checker.listed("values", self.values, "measure: index", self.measure == "index")
 
     def reading(self, compiler: Compiler) -> Reading:
         """A column of the catalog's numbers."""
-        return Reading(p.NUMBER, arg=compiler.number(self.of, self.log))
+        if self.measure == "number":
+            return Reading(p.NUMBER, arg=compiler.number(self.of, self.log))
+        measured = Measured(self.of, self.log, self.measure, self.values)
+        return Reading(p.NUMBER, arg=compiler.measured(measured))
 
 
 class Age(Declaration, frozen=True, tag="age"):
@@ -73,17 +92,36 @@ class Time(Declaration, frozen=True, tag="time"):
 
 
 class Context(Declaration, frozen=True, tag="context"):
-    """Another feature `of` the candidate against the same feature of the whole list."""
+    """Another feature `of` the candidate against the same feature of the whole list; or, as `share`, how
+    common its values of an attribute `of` are in the list.
+
+    share = Σ n(v) over the candidate's values v / Σ n(v) over all values, where n(v) candidates of the list
+    have v, this one among them. It is Metarank's `diversity` of texts without its `top`
+    (github.com/metarank/metarank, DiversityFeature.scala, read on 2026-11-27), as `median_difference` is that
+    of numbers.
+    """
 
     of: str
-    measure: Literal["mean", "std", "zscore", "rank", "difference"] = "zscore"
+    measure: Literal[
+        "mean", "std", "zscore", "rank", "difference", "median", "median_difference", "share"
+    ] = "zscore"
+
+    @property
+    def beside(self) -> str | None:
+        """The name of the feature that it looks at; None where it looks at an attribute."""
+        return None if self.measure == SHARE else self.of
 
     def check(self, checker: Checker) -> None:
-        """A feature declared above."""
-        checker.feature("of", self.of)
+        """A feature declared above, or an attribute with values to share."""
+        if self.measure == SHARE:
+            checker.attribute("of", self.of, *VALUED)
+        else:
+            checker.feature("of", self.of)
 
     def reading(self, compiler: Compiler) -> Reading:
-        """The column of the other feature."""
+        """The column of the other feature, or the values of the attribute."""
+        if self.measure == SHARE:
+            return Reading(p.LIST_SHARE, key=compiler.attribute(self.of))
         return Reading(p.CONTEXT, aggregate=MEASURES[self.measure], arg=compiler.column(self.of))
 
 
@@ -119,7 +157,7 @@ def given(
 
 @compiled
 def in_list(features: Floats, of: int, measure: int, f: int) -> None:
-    """Fill column `f`: column `of` against its mean, deviation or order within the list."""
+    """Fill column `f`: column `of` against its mean, median, deviation or order within the list."""
     known, mean, square = 0, 0.0, 0.0
     for j in range(features.shape[0]):
         if not np.isnan(features[j, of]):
@@ -128,10 +166,12 @@ def in_list(features: Floats, of: int, measure: int, f: int) -> None:
             mean += step / known
             square += step * (features[j, of] - mean)
     deviation = np.sqrt(square / known)
+    is_by_median = measure == p.LIST_MEDIAN or measure == p.LIST_MEDIAN_DIFFERENCE
+    middle = _median(features, of, known) if is_by_median else mean
     for j in range(features.shape[0]):
-        away = features[j, of] - mean if known else np.nan
-        if measure == p.LIST_MEAN:
-            features[j, f] = mean if known else np.nan
+        away = features[j, of] - middle if known else np.nan
+        if measure == p.LIST_MEAN or measure == p.LIST_MEDIAN:
+            features[j, f] = middle if known else np.nan
         elif measure == p.LIST_STD:
             features[j, f] = deviation
         elif measure == p.LIST_RANK:
@@ -148,3 +188,49 @@ def _rank(features: Floats, j: int, of: int) -> float:
     for other in range(features.shape[0]):
         larger += features[other, of] > features[j, of]
     return np.nan if np.isnan(features[j, of]) else larger + 1.0
+
+
+@compiled
+def _median(features: Floats, of: int, known: int) -> float:
+    """The middle one of the `known` values of the column, or the mean of the two in the middle; NaN of
+    none."""
+    values, found = np.empty(known), 0
+    for j in range(features.shape[0]):
+        if not np.isnan(features[j, of]):
+            values[found] = features[j, of]
+            found += 1
+    values = np.sort(values)
+    return (values[(known - 1) // 2] + values[known // 2]) / 2.0 if known else np.nan
+
+
+@compiled
+def shares(program: Program, catalog: Lookups, versions: Ints, f: int, features: Floats) -> None:
+    """Fill column `f`: how much of all values that the list has are those of the candidate."""
+    attribute, total, places = program.features[f, p.FEATURE_KEY], 0, 2
+    for version in versions:
+        first, last = values_of(catalog, attribute, version)
+        total += last - first
+    while places < 2 * total:
+        places *= 2
+    rows, counts = np.full(places, MISSING), np.zeros(places, np.int64)
+    for version in versions:
+        first, last = values_of(catalog, attribute, version)
+        for at in range(first, last):
+            place = _place(rows, catalog.value_rows[at])
+            rows[place] = catalog.value_rows[at]
+            counts[place] += 1
+    for j in range(versions.size):
+        first, last = values_of(catalog, attribute, versions[j])
+        alike = 0
+        for at in range(first, last):
+            alike += counts[_place(rows, catalog.value_rows[at])]
+        features[j, f] = alike / total if last > first else np.nan
+
+
+@compiled
+def _place(rows: Ints, row: int) -> int:
+    """Where the row of a value is in a table with open addressing, or would be; a power of two of places."""
+    place = row & (rows.size - 1)
+    while rows[place] != MISSING and rows[place] != row:
+        place = (place + 1) & (rows.size - 1)
+    return int(place)
