@@ -5,6 +5,7 @@ import datetime
 import zlib
 from collections import Counter
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -189,6 +190,26 @@ def test_the_catalog_is_in_the_store_for_whoever_starts_later(landed, sent, stor
     whole = Catalog(DEFINITIONS)
     whole.learn(items)
     assert learnt == items.num_rows
+    for ours, theirs in zip(catalog.lookups(), whole.lookups(), strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def test_the_texts_that_features_are_read_off_are_in_the_store_and_no_others(landed, sent, tmp_path):
+    words = {"name": "words", "kind": "attribute", "of": "title", "measure": "words"}
+    shop = msgspec.structs.replace(SHOP, features=(*SHOP.features, words))
+    definitions = compile_definitions(shop)
+    updater = Updater(shop, definitions, SETTINGS.silver, Store("lmdb", "", "", "", 0, 0))
+    version = states_version(definitions)
+    assert version != states_version(DEFINITIONS), "a store without these texts is refused"
+    catalog, whole = Catalog(definitions), Catalog(definitions)
+    with LmdbStore(tmp_path / "store", version, readonly=False) as store:
+        for start in range(0, len(landed), 2_000):
+            updater.fold(landed.slice(start, 2_000), store)
+        StoredCatalog(catalog).catch_up(store)
+        stored = pa.concat_tables([rows_of(chunk) for _, chunk in store.scan(CATALOG)])
+    whole.learn(silver_of_arrivals(*sent, shop, SETTINGS)[ITEMS.name])
+    assert {name for texts in stored["texts"].to_pylist() for name, _ in texts} == {"title"}
+    assert np.nanmin(whole.lookups().numbers[:, -1]) >= 2
     for ours, theirs in zip(catalog.lookups(), whole.lookups(), strict=True):
         assert ours.tobytes() == theirs.tobytes()
 

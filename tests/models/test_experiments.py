@@ -46,6 +46,8 @@ def test_groups_follow_from_declarations():
         "{name: f, kind: position, fixed: 3}",
         "{name: g, kind: attribute, of: price}",
         "{name: h, kind: context, of: g}",
+        "{name: i, kind: context, of: tags, measure: share}",
+        "{name: j, kind: attribute, of: title, measure: words}",
     ) == {
         "a": ["the user's state"],
         "b": ["everybody's behaviour"],
@@ -55,6 +57,8 @@ def test_groups_follow_from_declarations():
         "f": ["the position"],
         "g": ["the item's numbers"],
         "h": ["the list"],
+        "i": ["the list"],
+        "j": ["the item's numbers"],
     }
 
 
@@ -71,6 +75,15 @@ def test_what_a_context_looks_at_takes_it_along():
         "without the item's numbers": [1, 3],
         "without the list": [0, 1],
     }
+
+
+def test_values_shared_in_a_list_stay_when_a_feature_of_their_name_goes():
+    features = (
+        "  - {name: tags, kind: count, of: click, by: tags}\n"
+        "  - {name: shared, kind: context, of: tags, measure: share}\n"
+    )
+    found = ablation.variants(parse_features(a_domain(features)))
+    assert found == {"without everybody's behaviour": [1], "without the list": [0]}
 
 
 def test_parts_to_choose_by_lie_before_the_part_that_judges(decisions):

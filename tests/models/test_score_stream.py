@@ -36,6 +36,7 @@ FEATURES = """
   - {name: seen, kind: count, of: shown, by: [user, item], slots: 8}
   - {name: mine, kind: count, of: click, by: user}
   - {name: position, kind: position, fixed: 3}
+  - {name: words, kind: attribute, of: title, measure: words}
 """
 MINUTE = b.MINUTE
 
@@ -88,7 +89,7 @@ DEFINITIONS = compile_definitions(DOMAIN)
 
 def an_item(item_id, offset, since, price):
     where = {"topic": "catalog", "partition": 0, "offset": offset, "arrived_at": since}
-    return b.an_item(item_id, since, price=price) | where
+    return b.an_item(item_id, since, price=price, title=f"shoe {item_id}") | where
 
 
 ITEM_ROWS = [an_item(f"i{k}", offset=k, since=0, price=float(k)) for k in range(7)]
