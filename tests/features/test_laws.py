@@ -1,6 +1,7 @@
 """Laws of the kernel: what the records and features of a history depend on, and what they do not."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -161,6 +162,34 @@ def assert_blind(made, carry) -> None:
         alone = int(np.flatnonzero(past.decision_rows == row)[0])
         known = past.features[past.starts[alone] : past.starts[alone + 1]]
         np.testing.assert_array_equal(probes.features[probes.starts[k] : probes.starts[k + 1]], known)
+
+
+IN_COMMON = (
+    "  - {name: share, kind: context, of: tags, measure: share}\n"
+    "  - {name: price, kind: attribute, of: price}\n"
+    "  - {name: beside, kind: context, of: price, measure: median_difference}\n"
+)
+tag_sets = st.frozensets(st.sampled_from(["red", "Red", "ζώνη", "👟", "old"]))
+prices = st.one_of(st.just(np.nan), st.floats(-1e6, 1e6))
+
+
+@QUICK
+@given(st.lists(st.tuples(tag_sets, prices), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_what_a_list_has_in_common_is_counted_and_does_not_depend_on_its_order(candidates, chance):
+    goods = [an_item(f"i{n}", tags=sorted(tags), price=price) for n, (tags, price) in enumerate(candidates)]
+    definitions = definitions_of(IN_COMMON)
+    counts = Counter(tag for tags, _ in candidates for tag in tags)
+    known = [price for _, price in candidates if not np.isnan(price)]
+    middle = np.median(known) if known else np.nan
+    for _ in range(2):
+        names = [item["item_id"] for item in goods]
+        replay = a_replay(definitions, goods)
+        found = replay.advance(a_history([a_decision(items=names)], definitions)).features
+        for name, (share, _, beside) in zip(names, found, strict=True):
+            tags, price = candidates[int(name[1:])]
+            common = sum(counts[tag] for tag in tags) / counts.total() if tags else np.nan
+            np.testing.assert_array_equal(np.float32([common, price - middle]), [share, beside])
+        chance.shuffle(goods)
 
 
 def test_a_leak_would_be_seen():
