@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     describe = actions.add_parser(
         "describe",
-        help="names, kinds, windows, bytes per record, versions, share of missing",
+        help="names, kinds, measures, windows, bytes per record, versions, share of missing",
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -97,12 +97,12 @@ def _text(found: dict[str, Any]) -> str:
         f"layouts {found['layouts_hash']}",
         f"bytes: {sizes}",
         "",
-        f"{'feature':<30}{'kind':<19}{'window':<8}{'by':<22}missing",
+        f"{'feature':<30}{'kind':<19}{'measure':<19}{'window':<8}{'by':<22}missing",
     ]
     for feature in found["features"]:
         missing = "" if feature["missing"] is None else f"{feature['missing']:>6.1%}"
-        told = f"{feature['name']:<29} {feature['kind']:<18} {feature['window']:<7} {feature['by']:<21} "
-        lines.append(f"{told}{missing}".rstrip())
+        told = f"{feature['name']:<29} {feature['kind']:<18} {feature['measure']:<18} "
+        lines.append(f"{told}{feature['window']:<7} {feature['by']:<21} {missing}".rstrip())
     counted = (
         f"missing in {found['rows']:,} shown items" if found["rows"] else "no rows of these definitions yet"
     )

@@ -17,7 +17,8 @@ from pipelines.features.parsing import parse_features
 
 
 def described(domain: Domain, definitions: Definitions) -> dict[str, Any]:
-    """Names, kinds, windows and `by` of the features, bytes of a stored record, and the versions of both."""
+    """Names, kinds, measures, windows and `by` of the features, bytes of a stored record, and the versions of
+    both."""
     features = []
     for declaration in parse_features(domain):
         words = msgspec.to_builtins(declaration)
@@ -26,6 +27,7 @@ def described(domain: Domain, definitions: Definitions) -> dict[str, Any]:
             {
                 "name": declaration.name,
                 "kind": words["kind"],
+                "measure": getattr(declaration, "measure", ""),
                 "window": getattr(declaration, "window", ""),
                 "by": by if isinstance(by, str) else " ".join(by),
             }

@@ -49,9 +49,18 @@ def test_it_names_features_bytes_and_versions(capsys):
     assert found["definitions_hash"] == DEFINITIONS.hash
     assert found["layouts_hash"] == DEFINITIONS.layouts.hash
     assert found["bytes"]["user"] == 8 + DEFINITIONS.layouts.user.itemsize
-    shown = {"name": "shown_1h", "kind": "count", "window": "1h", "by": "item", "missing": None}
-    assert shown in found["features"]
+    about = {"name": "shown_1h", "kind": "count", "measure": "", "window": "1h", "by": "item"}
+    assert about | {"missing": None} in found["features"]
     assert found["rows"] == 0
+
+
+def test_it_says_what_is_measured(capsys):
+    lines = describe(capsys, "--domain", "ranklens_basic").splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines[4:-2])
+    assert told["title_length"].split() == ["attribute", "words"]
+    assert told["genre"].split() == ["attribute", "index"]
+    assert told["divers_tags"].split() == ["context", "share"]
+    assert told["divers_year"].split() == ["context", "median_difference"]
 
 
 def test_it_says_how_often_each_is_missing_in_the_lake(capsys):
