@@ -118,7 +118,8 @@ def test_carried_state_gives_what_one_replay_gives(lake):
     rows = history(0, 12)
     lake.add(rows)
     at_once = in_order(Carried(DEFINITIONS, lake.silver()).rows(decisions_of(rows)))
-    assert {values_of(r).size for r in at_once} == {4 * 5}
+    assert {values_of(r).size for r in at_once} == {4 * len(DEFINITIONS.names)}
+    assert {words for r in at_once for words in values_of(r)[5::6].tolist()} == {2.0}, "titles are read"
     assert at_once[-1]["positions"] == [1, 2, 3, 4]
     in_parts = Carried(DEFINITIONS, lake.silver())
     parts = [in_parts.rows(decisions_of(rows[start : start + 6])) for start in range(0, 24, 6)]
