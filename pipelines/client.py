@@ -13,6 +13,7 @@ One client is for one thread: it keeps a connection open.
 from __future__ import annotations
 
 import http.client
+import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -38,12 +39,20 @@ class Client:
         timeout_s: float = 5.0,
         tries: int = 3,
         sleep: Callable[[float], None] = time.sleep,
+        context: ssl.SSLContext | None = None,
     ) -> None:
         """`address` as in http://127.0.0.1:8000. What can be answered later (429, 503, no answer) is asked
-        again, at most `tries` times in all; a repeated event counts once."""
+        again, at most `tries` times in all; a repeated event counts once. `context` says whom to trust at an
+        https address; without one, whom this machine trusts. Raises StackError for another kind of address.
+        """
         parts = urlsplit(address)
-        kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-        self._connection = kinds[parts.scheme](parts.netloc, timeout=timeout_s)
+        self._connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            self._connection = http.client.HTTPSConnection(parts.netloc, timeout=timeout_s, context=context)
+        elif parts.scheme == "http":
+            self._connection = http.client.HTTPConnection(parts.netloc, timeout=timeout_s)
+        else:
+            raise StackError(f"{address!r} is no address of a service: write http://host:port or https://…")
         self._address, self._tries, self._sleep = address, tries, sleep
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
 

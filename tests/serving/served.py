@@ -52,8 +52,9 @@ def register(settings, folder, model, seed):
 class Served:
     """A running service, and a client of it."""
 
-    def __init__(self, settings, log):
-        self.settings, self.port = settings, ports.free_port()
+    def __init__(self, settings, log, context=None):
+        """`context` is the TLS of who asks, for a service that speaks TLS."""
+        self.settings, self.port, self.context = settings, ports.free_port(), context
         environ = {**os.environ, **variables(settings), "PYTHONPATH": str(settings.root)}
         command = [sys.executable, "-m", "jobs.serve_scores", "--port", str(self.port)]
         self.log = log
@@ -62,7 +63,10 @@ class Served:
 
     def ask(self, method, path, body=None, token="front", headers=None):
         """(status, headers, JSON or text) of a request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        if self.context:
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self.context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         sent = {"authorization": f"Bearer {token}"} if token else {}
         content = json.dumps(body).encode() if isinstance(body, dict | list) else body
         connection.request(method, path, content, {**sent, **(headers or {})})

@@ -3,10 +3,17 @@
 import asyncio
 import concurrent.futures
 import dataclasses
+import datetime
 import io
+import ipaddress
+import ssl
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from rich.console import Console
 
 from pipelines.cli._load import Plan, measure, shown
@@ -198,6 +205,46 @@ def test_a_load_is_answered_at_its_rate(served):
     assert found["answers"]["200"] > 25
     assert found["p50_ms"] <= found["p99_ms"]
     assert "50 requests at 50 a second" in shown(found)
+
+
+def a_certificate(folder):
+    """A certificate for 127.0.0.1 that signs itself, and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a shop")])
+    now = datetime.datetime.now(datetime.UTC)
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(here, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    kind = serialization.PrivateFormat.PKCS8
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, kind, plain))
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def test_with_a_certificate_it_speaks_tls_and_nothing_else(served, settings, tmp_path):
+    certificate, key = a_certificate(tmp_path)
+    serving = dataclasses.replace(settings.serving, tls_certificate=certificate, tls_key=key)
+    trusting = ssl.create_default_context(cafile=certificate)
+    safe = Served(dataclasses.replace(settings, serving=serving), tmp_path / "log", trusting)
+    try:
+        safe.await_(lambda: safe.ask("GET", "/ready")[0] == 200)
+        with Client(f"https://127.0.0.1:{safe.port}", token="front", context=trusting) as shop:
+            assert len(shop.rank("u", items=stage.item_ids()[:3]).items) == 3
+        # A service that nobody vouches for is not spoken to, and one that speaks TLS does not speak without.
+        for address in (f"https://127.0.0.1:{safe.port}", f"http://127.0.0.1:{safe.port}"):
+            with (
+                Client(address, token="front", tries=1) as shop,
+                pytest.raises(StackError, match="not answer"),
+            ):
+                shop.rank("u", items=stage.item_ids()[:3])
+    finally:
+        assert safe.stop() == 0
 
 
 def test_a_service_that_is_asked_to_stop_ends_what_it_began(served, settings, tmp_path):
