@@ -1,11 +1,11 @@
 """Trees over binned features: many rows at once, without a branch and almost without memory accesses.
 
 A value is first replaced by its bin, the number of the model's thresholds of that feature that it reaches:
-one byte, since histogram training knows at most 256 cuts. A test is then a comparison of bytes, and a
-processor compares those of `TILE` rows in a few instructions. Trees are filled up to the same even depth, and
-every node is evaluated for every row: each group of three nodes (a node and its two children) picks one of
-four answers, from the leaves up to the root, until a row's answer is the number of its leaf. (Evaluating all
-nodes by bytes is the idea of Ye et al., RapidScorer, KDD 2018.)
+one byte. A feature of more than 255 thresholds has several bins, each for its own part of them. A test is then
+a comparison of bytes, and a processor compares those of `TILE` rows in a few instructions. Trees are filled up
+to the same even depth, and every node is evaluated for every row: each group of three nodes (a node and its two
+children) picks one of four answers, from the leaves up to the root, until a row's answer is the number of its
+leaf. (Evaluating all nodes by bytes is the idea of Ye et al., RapidScorer, KDD 2018.)
 
 Numba's loops over bytes are not turned into vector instructions (it widens indices and values to 64 bits), so
 the two steps that the kernel spends its time in are written as LLVM vectors; LLVM splits them into what the
@@ -32,14 +32,16 @@ DEEPEST = 8  # a leaf's number has to fit a byte
 
 @dataclass(frozen=True)
 class BinnedTrees:
-    """Complete trees of an even `depth`; feature f has the thresholds `cuts[starts[f] : starts[f + 1]]`.
+    """Complete trees of an even `depth`; scale s bins feature `sources[s]` by the thresholds
+    `cuts[starts[s] : starts[s + 1]]`.
 
     Groups of three nodes, [trees, groups, (node, its lower child, its higher child)], stand from the lowest
-    level up: a test holds where the byte in row `columns` of the tile is at least `limits`. Rows 2f of a tile
-    are the bins of feature f with 0 for a missing value, rows 2f + 1 the same with 255.
+    level up: a test holds where the byte in row `columns` of the tile is at least `limits`. Rows 2s of a tile
+    are the bins by scale s with 0 for a missing value, rows 2s + 1 the same with 255.
     """
 
     depth: int
+    sources: NDArray[np.int64]
     cuts: NDArray[np.float32]
     starts: NDArray[np.int64]
     columns: NDArray[np.int32]
@@ -49,7 +51,8 @@ class BinnedTrees:
     def sums(self, rows: NDArray[np.float32], base: np.floating[Any]) -> NDArray[Any]:
         """For each of `rows` float32[n, width]: `base` plus a leaf's value of each tree, in order."""
         out = np.empty(len(rows), self.leaves.dtype)
-        _sums(rows, self.depth, self.cuts, self.starts, self.columns, self.limits, self.leaves, base, out)
+        scales = self.sources, self.cuts, self.starts
+        _sums(rows, self.depth, *scales, self.columns, self.limits, self.leaves, base, out)
         return out
 
 
@@ -60,8 +63,7 @@ def binned(
     nodes: NDArray[Any],
     values: NDArray[Any],
 ) -> BinnedTrees | None:
-    """The binned form of the trees of a `trees.Forest`; None where a feature has more thresholds than a byte
-    can count, or a tree is too deep."""
+    """The binned form of the trees of a `trees.Forest`; None where a tree is too deep."""
     depth = max(2, int(depths.max()) + int(depths.max()) % 2)
     child = nodes["child"].astype(np.int64)
     is_leaf = child == np.arange(len(nodes))
@@ -71,13 +73,18 @@ def binned(
     if depth > DEEPEST or not np.isfinite(threshold[~is_leaf]).all():
         return None
     feature = nodes["feature"] % width
-    cuts = [np.unique(threshold[(feature == f) & ~is_leaf]) for f in range(width)]
-    if max(map(len, cuts)) > MOST_CUTS:
-        return None
     limit = np.zeros(len(nodes), np.uint8)  # a leaf above the lowest level: both ways lead to it
-    for f, of_feature in enumerate(cuts):
-        asked = (feature == f) & ~is_leaf
-        limit[asked] = np.searchsorted(of_feature, threshold[asked]) + 1
+    scale = np.zeros(len(nodes), np.int32)
+    sources, cuts = [0], [np.empty(0, np.float32)]  # something to look at where no tree has a test
+    for f in range(width):
+        of_feature = np.unique(threshold[(feature == f) & ~is_leaf])
+        for start in range(0, len(of_feature), MOST_CUTS):
+            part = of_feature[start : start + MOST_CUTS]
+            asked = (feature == f) & ~is_leaf & (threshold >= part[0]) & (threshold <= part[-1])
+            limit[asked] = np.searchsorted(part, threshold[asked]) + 1
+            scale[asked] = len(sources)
+            sources.append(f)
+            cuts.append(part)
     # A test of a turned node is "x >= threshold, and not missing", its true child comes second.
     lower, higher = child + (~turned & ~is_leaf), child + turned
     levels = [roots.astype(np.int64)[:, None]]
@@ -89,12 +96,11 @@ def binned(
         for d in range(depth - 2, -1, -2)
     ]
     ids = np.concatenate(groups, axis=1)
-    columns = np.where(is_leaf, 0, 2 * feature.astype(np.int32) + ~turned).astype(np.int32)
+    columns = np.where(is_leaf, 0, 2 * scale + ~turned).astype(np.int32)
     starts = np.append(0, np.cumsum([len(c) for c in cuts])).astype(np.int64)
     flat = np.concatenate(cuts).astype(np.float32)
-    return BinnedTrees(
-        depth, flat, starts, columns[ids], limit[ids], np.ascontiguousarray(values[levels[-1]])
-    )
+    leaves = np.ascontiguousarray(values[levels[-1]])
+    return BinnedTrees(depth, np.array(sources), flat, starts, columns[ids], limit[ids], leaves)
 
 
 class _Code:
@@ -179,14 +185,14 @@ def answer_of_four(_typing, tile, columns, limits, answers, start, out, to):  # 
 
 
 @njit(cache=True, error_model="numpy")
-def _fill(rows, start, size, cuts, starts, tile, column, at):  # type: ignore[no-untyped-def]
-    """Bins of `size` rows from `start`, into a tile [2 * width, TILE] that is flat."""
-    for f in range(rows.shape[1]):
-        here = cuts[starts[f] : starts[f + 1]]
+def _fill(rows, start, size, sources, cuts, starts, tile, column, at):  # type: ignore[no-untyped-def]
+    """Bins of `size` rows from `start`, into a tile [2 * scales, TILE] that is flat."""
+    for s in range(sources.size):
+        here = cuts[starts[s] : starts[s + 1]]
         if here.size == 0:
             continue
         for r in range(size):
-            column[r] = rows[start + r, f]
+            column[r] = rows[start + r, sources[s]]
         at[:] = np.uint32(0)
         # Each search takes the same steps, one of every row before the next of any: no branch to mispredict.
         left = np.uint32(here.size)
@@ -196,8 +202,8 @@ def _fill(rows, start, size, cuts, starts, tile, column, at):  # type: ignore[no
                 there = at[r] + half
                 at[r] = there if here[there - np.uint32(1)] <= column[r] else at[r]
             left = np.uint32(left - half)
-        lows = tile[2 * f * TILE : (2 * f + 1) * TILE]
-        highs = tile[(2 * f + 1) * TILE : (2 * f + 2) * TILE]
+        lows = tile[2 * s * TILE : (2 * s + 1) * TILE]
+        highs = tile[(2 * s + 1) * TILE : (2 * s + 2) * TILE]
         for r in range(TILE):
             value = column[r]
             bin_ = at[r] + np.uint32(here[at[r]] <= value)
@@ -206,15 +212,17 @@ def _fill(rows, start, size, cuts, starts, tile, column, at):  # type: ignore[no
 
 
 @njit(cache=True, error_model="numpy")
-def _sums(rows, depth, cuts, starts, columns, limits, leaves, base, out):  # type: ignore[no-untyped-def]
+def _sums(  # type: ignore[no-untyped-def]
+    rows, depth, sources, cuts, starts, columns, limits, leaves, base, out
+):
     most = 1 << (depth - 2)
-    tile = np.zeros(2 * rows.shape[1] * TILE, np.uint8)
+    tile = np.zeros(2 * sources.size * TILE, np.uint8)
     even, odd = np.empty(most * TILE, np.uint8), np.empty(most * TILE, np.uint8)
     column, at = np.zeros(TILE, np.float32), np.empty(TILE, np.uint32)
     sums = np.empty(TILE, leaves.dtype)
     for start in range(0, rows.shape[0], TILE):
         size = min(TILE, rows.shape[0] - start)
-        _fill(rows, start, size, cuts, starts, tile, column, at)
+        _fill(rows, start, size, sources, cuts, starts, tile, column, at)
         sums[:] = base
         for t in range(leaves.shape[0]):
             for k in range(most):

@@ -26,9 +26,12 @@ NODE = np.dtype([("threshold", "f4"), ("feature", "u4"), ("child", "u4")])
 A leaf is its own child and never true. Features f .. 2f - 1 are the negated features 0 .. f - 1, so that a
 missing value, for which every test is false, can go either way."""
 
-BLOCK = 64
 FEW = 36
 """Rows below which walking each through the trees costs less than evaluating whole tiles of rows."""
+LANES = 8
+"""Rows, or trees, that are walked side by side."""
+ALONE = 3
+"""So many rows or fewer are walked one by one, several trees at once."""
 
 
 @dataclass(frozen=True)
@@ -182,24 +185,87 @@ def _boosted(trees: list[dict[str, Any]]) -> Iterator[Tree]:
 @njit(cache=True, error_model="numpy")
 def _sums(rows, roots, depths, nodes, values, base, out):  # type: ignore[no-untyped-def]
     n, width = rows.shape
-    row_size = np.uint64(2 * width)
-    both = np.empty(BLOCK * 2 * width, np.float32)  # of each row its features, then the same negated
-    at = np.empty(BLOCK, np.uint32)
-    for start in range(0, n, BLOCK):
-        size = min(BLOCK, n - start)
-        for r in range(size):
+    both = np.empty(LANES * 2 * width, np.float32)  # of each row its features, then the same negated
+    start = 0
+    while start < n:
+        left = n - start
+        size = min(LANES, left) if left > ALONE else 1
+        for r in range(LANES if size > 1 else 1):
+            row, at = start + min(r, size - 1), r * 2 * width
             for j in range(width):
-                both[r * 2 * width + j] = rows[start + r, j]
-                both[r * 2 * width + width + j] = -rows[start + r, j]
-            out[start + r] = base
-        for t in range(roots.size):
-            at[:size] = roots[t]
-            # One step of every row before the next step of any: loads overlap, and no branch can be
-            # mispredicted.
-            for _ in range(depths[t]):
-                for r in range(size):
-                    node = nodes[np.uint64(at[r])]
-                    value = both[np.uint64(r) * row_size + np.uint64(node.feature)]
-                    at[r] = node.child + np.uint32(value < node.threshold)
-            for r in range(size):
-                out[start + r] += values[np.uint64(at[r])]
+                both[at + j] = rows[row, j]
+                both[at + width + j] = -rows[row, j]
+        if size > 1:
+            _rows_at_once(both, np.uint64(2 * width), roots, depths, nodes, values, base, out, start, size)
+        else:
+            out[start] = _trees_at_once(both, roots, depths, nodes, values, base)
+        start += size
+
+
+@njit(cache=True, error_model="numpy")
+def _next(nodes, features, row, at):  # type: ignore[no-untyped-def]
+    node = nodes[at]
+    return np.uint64(node.child) + np.uint64(features[row + np.uint64(node.feature)] < node.threshold)
+
+
+@njit(cache=True, error_model="numpy")
+def _rows_at_once(  # type: ignore[no-untyped-def]
+    both, width, roots, depths, nodes, values, base, out, start, size
+):
+    """`LANES` rows go down a tree side by side, each in a variable of its own: loads overlap, and no branch can
+    be mispredicted. The first `size` sums are written."""
+    r0 = np.uint64(0)
+    r1, r2, r3 = r0 + width, r0 + width * np.uint64(2), r0 + width * np.uint64(3)
+    r4, r5, r6 = r0 + width * np.uint64(4), r0 + width * np.uint64(5), r0 + width * np.uint64(6)
+    r7 = r0 + width * np.uint64(7)
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = base
+    for t in range(roots.size):
+        a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = np.uint64(roots[t])
+        for _ in range(depths[t]):
+            a0, a1 = _next(nodes, both, r0, a0), _next(nodes, both, r1, a1)
+            a2, a3 = _next(nodes, both, r2, a2), _next(nodes, both, r3, a3)
+            a4, a5 = _next(nodes, both, r4, a4), _next(nodes, both, r5, a5)
+            a6, a7 = _next(nodes, both, r6, a6), _next(nodes, both, r7, a7)
+        s0, s1, s2, s3 = s0 + values[a0], s1 + values[a1], s2 + values[a2], s3 + values[a3]
+        s4, s5, s6, s7 = s4 + values[a4], s5 + values[a5], s6 + values[a6], s7 + values[a7]
+    sums = (s0, s1, s2, s3, s4, s5, s6, s7)
+    for r in range(size):
+        out[start + r] = sums[r]
+
+
+@njit(cache=True, error_model="numpy")
+def _trees_at_once(features, roots, depths, nodes, values, base):  # type: ignore[no-untyped-def]
+    """One row goes down `LANES` trees side by side. A leaf is its own child, so a shallow tree waits for the
+    deepest; the values are added up in the order of the trees."""
+    row, total, t = np.uint64(0), base, 0
+    while t + LANES <= roots.size:
+        a0, a1, a2, a3 = (
+            np.uint64(roots[t]),
+            np.uint64(roots[t + 1]),
+            np.uint64(roots[t + 2]),
+            np.uint64(roots[t + 3]),
+        )
+        a4, a5, a6, a7 = (
+            np.uint64(roots[t + 4]),
+            np.uint64(roots[t + 5]),
+            np.uint64(roots[t + 6]),
+            np.uint64(roots[t + 7]),
+        )
+        deepest = 0
+        for k in range(t, t + LANES):
+            deepest = max(deepest, depths[k])
+        for _ in range(deepest):
+            a0, a1 = _next(nodes, features, row, a0), _next(nodes, features, row, a1)
+            a2, a3 = _next(nodes, features, row, a2), _next(nodes, features, row, a3)
+            a4, a5 = _next(nodes, features, row, a4), _next(nodes, features, row, a5)
+            a6, a7 = _next(nodes, features, row, a6), _next(nodes, features, row, a7)
+        total = total + values[a0] + values[a1] + values[a2] + values[a3]
+        total = total + values[a4] + values[a5] + values[a6] + values[a7]
+        t += LANES
+    while t < roots.size:
+        at = np.uint64(roots[t])
+        for _ in range(depths[t]):
+            at = _next(nodes, features, row, at)
+        total = total + values[at]
+        t += 1
+    return total

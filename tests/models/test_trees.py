@@ -72,10 +72,11 @@ def one_split_each(thresholds):
         )
 
 
-@pytest.mark.parametrize(("cuts", "has_bins"), [(1, True), (255, True), (256, False)])
-def test_a_byte_counts_the_thresholds_or_rows_are_walked_one_by_one(cuts, has_bins):
+@pytest.mark.parametrize("cuts", [1, 255, 256, 511, 600])
+def test_thresholds_that_a_byte_cannot_count_have_several(cuts):
     forest = trees.plant(one_split_each(range(cuts)), 1, np.float32(0.5))
-    assert (forest.in_bins is not None) == has_bins
+    assert forest.in_bins is not None
+    assert len(forest.in_bins.sources) == 1 + -(-cuts // 255)
     features = np.array([np.nan, -1, 0, 0.5, cuts - 1, cuts], np.float32)
     reached = np.array([0, 0, 1, 1, cuts, cuts])
     sums = forest.sums(np.resize(features, (60, 1)))[:6]
@@ -88,7 +89,7 @@ def test_trees_too_deep_for_a_byte_are_walked():
     assert forest.in_bins is None
 
 
-@pytest.mark.parametrize("size", [1, 7, 64, 65, 1000])
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 8, 11, 64, 65, 1000])
 def test_a_sum_does_not_depend_on_its_neighbours(size):
     features = some_examples().features[:1000]
     forest = trees.from_booster(BOOSTERS["rank:ndcg"])
@@ -97,6 +98,15 @@ def test_a_sum_does_not_depend_on_its_neighbours(size):
     order = np.random.default_rng(size).permutation(1000)
     np.testing.assert_array_equal(parts, whole)
     np.testing.assert_array_equal(forest.sums(features[order]), whole[order])
+
+
+@pytest.mark.parametrize("rounds", [1, 7, 8, 9, 17])
+@pytest.mark.parametrize("size", [1, 2, 9, 35])
+def test_few_rows_are_walked_to_the_boosters_sums_whatever_the_number_of_trees(rounds, size):
+    booster = boosted("rank:ndcg", 5, rounds)
+    features = some_examples().features[:size]
+    expected = booster.inplace_predict(features, predict_type="margin")
+    np.testing.assert_array_equal(trees.from_booster(booster).sums(features), expected)
 
 
 def test_a_forest_survives_its_arrays():
