@@ -1,11 +1,11 @@
 """Trees over binned features: many rows at once, without a branch and almost without memory accesses.
 
 A value is first replaced by its bin, the number of the model's thresholds of that feature that it reaches:
-one byte. A feature of more than 255 thresholds has several bins, each for its own part of them. A test is then
-a comparison of bytes, and a processor compares those of `TILE` rows in a few instructions. Trees are filled up
-to the same even depth, and every node is evaluated for every row: each group of three nodes (a node and its two
-children) picks one of four answers, from the leaves up to the root, until a row's answer is the number of its
-leaf. (Evaluating all nodes by bytes is the idea of Ye et al., RapidScorer, KDD 2018.)
+one byte. A feature of more than 255 thresholds has several bins, each for its own part of them. A test is
+then a comparison of bytes, and a processor compares those of `TILE` rows in a few instructions. Trees are
+filled up to the same even depth, and every node is evaluated for every row: each group of three nodes (a
+node and its two children) picks one of four answers, from the leaves up to the root, until a row's answer
+is the number of its leaf. (Evaluating all nodes by bytes is the idea of Ye et al., RapidScorer, KDD 2018.)
 
 Numba's loops over bytes are not turned into vector instructions (it widens indices and values to 64 bits), so
 the two steps that the kernel spends its time in are written as LLVM vectors; LLVM splits them into what the

@@ -212,8 +212,8 @@ def _next(nodes, features, row, at):  # type: ignore[no-untyped-def]
 def _rows_at_once(  # type: ignore[no-untyped-def]
     both, width, roots, depths, nodes, values, base, out, start, size
 ):
-    """`LANES` rows go down a tree side by side, each in a variable of its own: loads overlap, and no branch can
-    be mispredicted. The first `size` sums are written."""
+    """`LANES` rows go down a tree side by side, each in a variable of its own: loads overlap, and no branch
+    can be mispredicted. The first `size` sums are written."""
     r0 = np.uint64(0)
     r1, r2, r3 = r0 + width, r0 + width * np.uint64(2), r0 + width * np.uint64(3)
     r4, r5, r6 = r0 + width * np.uint64(4), r0 + width * np.uint64(5), r0 + width * np.uint64(6)
