@@ -112,7 +112,9 @@ def publish(name: str, title: str, columns: list[str], rows: list[list[Any]], **
 
 
 def told(cell: Any) -> str:
-    """A cell for people: three digits of a small number, no fraction of a large one."""
+    """A cell for people: three digits of a small number, no fraction of a large one, nothing for None."""
+    if cell is None:
+        return ""
     if isinstance(cell, float):
         return f"{cell:,.3g}" if cell < 100 else f"{cell:,.0f}"
     return f"{cell:,}" if isinstance(cell, int) else str(cell)

@@ -19,6 +19,7 @@ KNOWN = {
     "B14": "benchmarks.b14_store",
     "B15": "benchmarks.b15_freshness",
     "B18": "benchmarks.b18_swap",
+    "B19": "benchmarks.b19_overload",
 }
 
 
