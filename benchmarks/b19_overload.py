@@ -1,5 +1,5 @@
-"""B19: lists asked for at five times the rate that the service can answer: what share of its best rate it still
-answers, and how long good answers take.
+"""B19: lists asked for at five times the rate that the service can answer: what share of its best rate it
+still answers, and how long good answers take.
 
 The best rate is that of a closed loop over 16 connections. Then requests are due at one half, one, and five
 times that rate, open loop, over 64 and 512 connections.
@@ -34,16 +34,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load (default: 8)")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="lakepulse-b19-") as folder, served.shop(Path(folder)) as shop:
-        with served.service(shop) as (port, process):
-            bodies = served.bodies(shop, SIZE)
-            asking.figures(port, "/rank", bodies, 16, 3.0, [process])
-            best = asking.figures(port, "/rank", bodies, 16, args.seconds, [process])["per_s"]
-            rows = [["closed loop, 16 connections", best, best, 1.0, 0, 0, None, None]]
-            for times, connections in LOADS:
-                plan = Plan(times * best, args.seconds, connections, shop.items, SIZE, 1_000)
-                found = asyncio.run(measure(f"http://127.0.0.1:{port}", "", plan))
-                rows.append(row(f"{times:g} times, {connections} connections", best, found))
+    with (
+        tempfile.TemporaryDirectory(prefix="lakepulse-b19-") as folder,
+        served.shop(Path(folder)) as shop,
+        served.service(shop) as (port, process),
+    ):
+        bodies = served.bodies(shop, SIZE)
+        asking.figures(port, "/rank", bodies, 16, 3.0, [process])
+        best = asking.figures(port, "/rank", bodies, 16, args.seconds, [process])["per_s"]
+        rows = [["closed loop, 16 connections", best, best, 1.0, 0, 0, None, None]]
+        for times, connections in LOADS:
+            plan = Plan(times * best, args.seconds, connections, shop.items, SIZE, 1_000)
+            found = asyncio.run(measure(f"http://127.0.0.1:{port}", "", plan))
+            rows.append(row(f"{times:g} times, {connections} connections", best, found))
     columns = ["load", "due/s", "answered/s", "of the best", "429, 503", "other", "p50 ms", "p99 ms"]
     harness.publish("b19_overload", f"B19: lists of {SIZE} items, one process, overloaded", columns, rows)
 
