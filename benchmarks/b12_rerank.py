@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -105,9 +106,11 @@ def by_mlflow(shop: served.Shop, size: int) -> Iterator[Contender]:
         split = chosen.to_dict(orient="split", index=False)
         bodies.append(json.dumps({"dataframe_split": split}).encode())
     port, log = ports.free_port(), shop.settings.state / "mlflow_serve.log"
-    command = [str(Path(sys.executable).with_name("mlflow")), "models", "serve", "-m", str(folder)]
+    programs = Path(sys.executable).parent  # mlflow looks for uvicorn in PATH
+    command = [str(programs / "mlflow"), "models", "serve", "-m", str(folder)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with served.process(command, {"OMP_NUM_THREADS": "1"}, log) as process:
+    environ = {"OMP_NUM_THREADS": "1", "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    with served.process(command, environ, log) as process:
         answer = json.loads(served.await_ok(port, "POST", "/invocations", bodies[0], process, log))
         rows = np.array(json.loads(bodies[0])["dataframe_split"]["data"], np.float32)
         same(answer["predictions"], expected(shop, rows), MLFLOW)
