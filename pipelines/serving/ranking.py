@@ -92,10 +92,11 @@ class Ranking:
 
     def _on_top(self, read: Read, taken: History) -> Read:
         try:
-            folded = self.carrier.advance(taken, read.records)
+            folded, _ = self.carrier.update(taken, read.records)
         except FeatureError:
-            return Read(self.carrier.advance(taken, {}).records, read.fences, [*read.degraded, STORE_LAYOUT])
-        return Read({**read.records, **folded.records}, read.fences, read.degraded)
+            folded, _ = self.carrier.update(taken, {})
+            return Read(folded, read.fences, [*read.degraded, STORE_LAYOUT])
+        return Read({**read.records, **folded}, read.fences, read.degraded)
 
     def features(self, request: Request, read: Read) -> NDArray[np.float32]:
         """Features of the request's items from these records; from none when they have another layout."""
