@@ -49,7 +49,7 @@ class Folded:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class StoredRows:
     """Records that are needed: rows of the states of one scope, and the hashes they are stored under."""
 
     scope: bytes
@@ -58,8 +58,13 @@ class _Rows:
 
     @cached_property
     def named(self) -> list[bytes]:
+        """Their keys."""
         text, scope = self.hashes.astype(">i8").tobytes(), self.scope
         return [scope + text[i : i + 8] for i in range(0, len(text), 8)]
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> StoredRows:
+        """Some of them."""
+        return StoredRows(self.scope, self.rows[chosen], self.hashes[chosen])
 
 
 class Carrier:
@@ -81,7 +86,8 @@ class Carrier:
         scopes = zip((EVERYTHING, ITEM, VALUE, USER), kinds, strict=True)
         self._kept = {scope for scope, layout in scopes if layout.names != UNUSED}
         self._newest = np.iinfo(np.int64).min
-        self._latest: tuple[Request, Lookups, tuple[Ints, Ints, list[_Rows]]] | None = None
+        self._latest: tuple[Request, Lookups, tuple[Ints, Ints]] | None = None
+        self._latest_parts: tuple[object, list[StoredRows]] | None = None
         self._valued: tuple[Ints, Ints, Ints] | None = None
 
     def needed(self, history: History) -> list[bytes]:
@@ -118,8 +124,7 @@ class Carrier:
 
     def needed_for(self, request: Request) -> list[bytes]:
         """Keys of the records that `read` needs for this request."""
-        _, _, parts = self._asked(request)
-        return [key for part in parts for key in part.named]
+        return [key for part in self._asked_parts(request) for key in part.named]
 
     def read(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
         """Features of the candidates as float32[items, names], as the replay reads them for a decision that
@@ -132,9 +137,13 @@ class Carrier:
         return self._read(request, stored)[:, len(self.definitions.names) :]
 
     def _read(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
-        _, items, parts = self._asked(request)
-        for part in parts:
+        for part in self._asked_parts(request):
             self._load(part, stored)
+        return self._features(request)
+
+    def _features(self, request: Request) -> npt.NDArray[np.float32]:
+        """What the kernel reads for the request from the states as they are now."""
+        _, items = self.asked(request)
         features: npt.NDArray[np.float32] = read(
             self.definitions.program,
             self._states,
@@ -148,15 +157,22 @@ class Carrier:
         )
         return features
 
-    def _asked(self, request: Request) -> tuple[Ints, Ints, list[_Rows]]:
-        """The user's hash, the items' rows and the records of a request; kept for its next question."""
+    def asked(self, request: Request) -> tuple[Ints, Ints]:
+        """The user's hash and the items' rows of a request; kept for its next question."""
         kept = self._latest
         if kept is None or kept[0] is not request or kept[1] is not self.catalog.lookups():
             user, items = hash_list([request.user_id]), self.catalog.items.of(hash_list(request.items))
-            kept = self._latest = (request, self.catalog.lookups(), (user, items, self._parts(user, items)))
+            kept = self._latest = (request, self.catalog.lookups(), (user, items))
         return kept[2]
 
-    def _parts(self, users: Ints, items: Ints) -> list[_Rows]:
+    def _asked_parts(self, request: Request) -> list[StoredRows]:
+        """The records of a request; kept, too."""
+        asked = self.asked(request)
+        if self._latest_parts is None or self._latest_parts[0] is not asked:
+            self._latest_parts = (asked, self._parts(*asked))
+        return self._latest_parts[1]
+
+    def _parts(self, users: Ints, items: Ints) -> list[StoredRows]:
         """The records of these users (hashes), items (rows, -1 for none), of all values that the items ever
         had, and of everything."""
         catalog = self.catalog.lookups()
@@ -166,10 +182,10 @@ class Carrier:
         found = np.unique(values[_spans(starts[valued], starts[valued + 1])])
         nothing = np.zeros(1, np.int64)
         parts = (
-            _Rows(EVERYTHING, nothing, nothing),
-            _Rows(ITEM, rows, catalog.item_keys[rows]),
-            _Rows(VALUE, found, catalog.value_keys[found]),
-            _Rows(USER, np.arange(users.size), users),
+            StoredRows(EVERYTHING, nothing, nothing),
+            StoredRows(ITEM, rows, catalog.item_keys[rows]),
+            StoredRows(VALUE, found, catalog.value_keys[found]),
+            StoredRows(USER, np.arange(users.size), users),
         )
         return [part for part in parts if part.scope in self._kept]
 
@@ -190,7 +206,7 @@ class Carrier:
             )
         return self._valued[1:]
 
-    def _load(self, part: _Rows, stored: Mapping[bytes, bytes]) -> Ints:
+    def _load(self, part: StoredRows, stored: Mapping[bytes, bytes]) -> Ints:
         """Put the records into the states; their words come back."""
         states = self._room_for(part)
         new = self._version.tobytes() + bytes(8 * states.shape[1])
@@ -203,7 +219,7 @@ class Carrier:
         states[part.rows] = words[:, 1:]
         return words[:, 1:]
 
-    def _foreign(self, part: _Rows, records: list[bytes], size: int) -> FeatureError:
+    def _foreign(self, part: StoredRows, records: list[bytes], size: int) -> FeatureError:
         """The refusal of the first record of another layout."""
         ours = self._version.tobytes()
         found = zip(part.named, records, strict=True)
@@ -213,7 +229,7 @@ class Carrier:
             f"features need {self.definitions.layouts.hash}: build the records again from the history"
         )
 
-    def _room_for(self, part: _Rows) -> Ints:
+    def _room_for(self, part: StoredRows) -> Ints:
         """The states of the part's scope, with a row for each that it names."""
         name = {EVERYTHING: "everything", ITEM: "items", VALUE: "values", USER: "users"}[part.scope]
         counts = {ITEM: self.catalog.items.count, VALUE: self.catalog.values.count}
@@ -222,18 +238,18 @@ class Carrier:
         self._states = self._states._replace(**{name: states})
         return states
 
-    def _all_changed(self, parts: list[_Rows], before: list[Ints]) -> dict[bytes, bytes]:
+    def _all_changed(self, parts: list[StoredRows], before: list[Ints]) -> dict[bytes, bytes]:
         changed: dict[bytes, bytes] = {}
         for part, words in zip(parts, before, strict=True):
             changed |= self._changed(part, words)
         return changed
 
-    def _changed(self, part: _Rows, before: Ints) -> dict[bytes, bytes]:
+    def _changed(self, part: StoredRows, before: Ints) -> dict[bytes, bytes]:
         words = self._room_for(part)[part.rows]
         rows = np.flatnonzero((words != before).any(axis=1))
         head = np.full((rows.size, 1), self._version)
         text, size = np.hstack([head, words[rows]]).tobytes(), 8 * (1 + words.shape[1])
-        keys = _Rows(part.scope, rows, part.hashes[rows]).named
+        keys = StoredRows(part.scope, rows, part.hashes[rows]).named
         return {key: text[i * size : (i + 1) * size] for i, key in enumerate(keys)}
 
 

@@ -27,6 +27,12 @@ class Rows:
         self.count = int(_take_rows(self.index_keys, self.index_rows, keys, self.count, rows))
         return rows
 
+    def found(self, keys: Ints) -> Ints:
+        """The row of each key; -1 for one that was never met."""
+        rows = np.empty(keys.size, np.int64)
+        _find_rows(self.index_keys, self.index_rows, keys, rows)
+        return rows
+
     def keys(self) -> Ints:
         """All keys, by row."""
         taken = self.index_keys != 0
@@ -56,6 +62,16 @@ def _take_rows(index_keys: Ints, index_rows: Ints, keys: Ints, count: int, rows:
             count += 1
         rows[i] = index_rows[place]
     return count
+
+
+@compiled
+def _find_rows(index_keys: Ints, index_rows: Ints, keys: Ints, rows: Ints) -> None:
+    last = index_keys.size - 1
+    for i in range(keys.size):
+        place = keys[i] & last
+        while index_keys[place] not in (0, keys[i]):
+            place = (place + 1) & last
+        rows[i] = index_rows[place] if index_keys[place] == keys[i] and keys[i] != 0 else -1
 
 
 def grown(words: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:

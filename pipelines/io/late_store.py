@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pipelines.errors import StoreError
 from pipelines.features.definitions import Definitions
-from pipelines.io.online_store import OnlineStore, Snapshot, open_store
+from pipelines.io.online_store import OnlineStore, Place, Snapshot, open_store
 from pipelines.settings import Settings
 
 AGAIN_S = 1.0
+Found = TypeVar("Found")
 
 
 class LateStore:
@@ -25,14 +27,25 @@ class LateStore:
         self._again = 0.0
 
     def read(self, keys: Sequence[bytes]) -> Snapshot:
-        """See `OnlineStore.read`. Raises StoreError while there is none."""
+        """See `OnlineStore.read`. Raises StoreError while there is none, as all of these do."""
+        return self._asked(lambda store: store.read(keys))
+
+    def read_since(self, generation: object, lacking: Callable[[bytes | None], Sequence[bytes]]) -> Snapshot:
+        """See `OnlineStore.read_since`."""
+        return self._asked(lambda store: store.read_since(generation, lacking))
+
+    def fences(self) -> dict[Place, int]:
+        """See `OnlineStore.fences`."""
+        return self._asked(lambda store: store.fences())
+
+    def _asked(self, question: Callable[[OnlineStore], Found]) -> Found:
         now = time.monotonic()
         if self._problem is not None and now < self._again:
             raise self._problem
         try:
             if self._store is None:
                 self._store = open_store(self._settings, self._definitions, readonly=True)
-            found = self._store.read(keys)
+            found = question(self._store)
         except StoreError as problem:
             self._problem, self._again = problem, now + AGAIN_S
             self.close()

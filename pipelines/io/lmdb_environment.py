@@ -17,7 +17,14 @@ from pipelines.io.online_store import KINDS, Place, other_version
 FENCES = b"fences"
 """Key of all fences in the database `meta`."""
 
-_META, _VERSION = b"meta", b"version"
+NOTED = (b"i", b"v")
+"""Kinds of records of which each change is noted, so that who keeps them need not read them again."""
+
+_META, _VERSION, _CHANGES, _GENERATION = b"meta", b"version", b"changes", b"generation"
+_GENERATIONS = 256
+"""So many transactions' changes are kept: who last looked before them has to read everything again."""
+_MANY, _ANY = 1 << 20, b"*"
+"""Bytes of changed keys from which on a transaction's changes are noted as: any."""
 _MOST_READERS = 512
 
 
@@ -33,6 +40,10 @@ def _broken(path: Path, problem: lmdb.Error) -> StoreError:
     )
 
 
+def _number(generation: int) -> bytes:
+    return generation.to_bytes(8, "big")
+
+
 class Environment:
     """One LMDB folder, opened once in a process however many stores use it."""
 
@@ -45,15 +56,15 @@ class Environment:
             str(path),
             map_size=map_bytes,
             create=map_bytes > 0,
-            max_dbs=len(KINDS) + 1,
+            max_dbs=len(KINDS) + 2,
             max_readers=_MOST_READERS,
             metasync=False,
         )
         self._lmdb.reader_check()
-        names = (_META, *KINDS)
+        names = (_META, _CHANGES, *KINDS)
         # In transactions of its own, each: handles would end with a transaction that only reads.
         dbs = {name: self._lmdb.open_db(name, create=map_bytes > 0) for name in names}
-        self.meta = dbs[_META]
+        self.meta, self._changes = dbs[_META], dbs[_CHANGES]
         self._fences: tuple[bytes, dict[Place, int]] = (b"[]", {})
         self.kinds = {kind: dbs[kind] for kind in KINDS}
 
@@ -118,6 +129,25 @@ class Environment:
             fences = {(topic, partition): offset for topic, partition, offset in msgspec.json.decode(text)}
             self._fences = (text, fences)
         return dict(fences)
+
+    def generation_in(self, txn: Any) -> int:
+        """How many transactions have written up to what the transaction sees."""
+        return int.from_bytes(txn.get(_GENERATION, b"", self.meta), "big")
+
+    def changed_in(self, txn: Any, since: int, now: int) -> bytes | None:
+        """Keys of noted kinds that the generations after `since` up to `now` have changed, one behind the
+        other; None when that is not known."""
+        if not 0 <= now - since < _GENERATIONS:
+            return None
+        parts = [txn.get(_number(one), _ANY, self._changes) for one in range(since + 1, now + 1)]
+        return None if _ANY in parts else b"".join(parts)
+
+    def note_changed(self, txn: Any, keys: bytes) -> None:
+        """Count one generation more, in which these keys change."""
+        number = self.generation_in(txn) + 1
+        txn.put(_GENERATION, _number(number), db=self.meta)
+        txn.put(_number(number), keys if len(keys) < _MANY else _ANY, db=self._changes)
+        txn.delete(_number(max(0, number - _GENERATIONS)), db=self._changes)
 
     def make_room(self) -> None:
         """Free what readers that died had kept; where there are none, double the map."""

@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import lmdb
 
 from pipelines.alone import alone
 from pipelines.errors import FenceError, StoreError
-from pipelines.io.lmdb_environment import FENCES, Environment, encoded
+from pipelines.io.lmdb_environment import FENCES, NOTED, Environment, encoded
 from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats
 from pipelines.io.packing import PACKED, unpacked
 
@@ -65,15 +65,27 @@ class LmdbStore(OnlineStore):
     def read(self, keys: Sequence[bytes]) -> Snapshot:
         """See `OnlineStore.read`."""
         with self._reading() as (used, txn):
-            get, kinds = txn.get, used.kinds
-            found = [(key, get(key[1:], None, kinds[key[:1]])) for key in keys]
-            fences = used.fences_in(txn)
+            return self._found(used, txn, keys, (used.path.name, used.generation_in(txn)))
+
+    def _found(self, used: Environment, txn: Any, keys: Sequence[bytes], generation: object) -> Snapshot:
+        get, kinds = txn.get, used.kinds
+        found = [(key, get(key[1:], None, kinds[key[:1]])) for key in keys]
         records = {
             key: unpacked(key[:1], record) if key[:1] in PACKED else record
             for key, record in found
             if record is not None
         }
-        return Snapshot(records, fences)
+        return Snapshot(records, used.fences_in(txn), generation)
+
+    def read_since(self, generation: object, lacking: Callable[[bytes | None], Sequence[bytes]]) -> Snapshot:
+        """See `OnlineStore.read_since`."""
+        with self._reading() as (used, txn):
+            number = used.generation_in(txn)
+            changed = None
+            if isinstance(generation, tuple) and generation[0] == used.path.name:
+                changed = used.changed_in(txn, generation[1], number)
+            keys = lacking(changed)
+            return self._found(used, txn, keys, (used.path.name, number))
 
     def fences(self) -> dict[Place, int]:
         """See `OnlineStore.fences`."""
@@ -125,6 +137,7 @@ class LmdbStore(OnlineStore):
                     txn.delete(key[1:], db=used.kinds[key[:1]])
                 else:
                     txn.put(key[1:], record, db=used.kinds[key[:1]])
+            used.note_changed(txn, b"".join(key for key, _ in stored if key[:1] in NOTED))
             txn.put(FENCES, encoded({**found, **fences}), db=used.meta)
 
     @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,6 +46,8 @@ class Snapshot:
 
     records: dict[bytes, bytes]
     fences: dict[Place, int]
+    generation: object = None
+    """Which state of the store this is; None where it does not tell."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ class OnlineStore(ABC):
     @abstractmethod
     def read(self, keys: Sequence[bytes]) -> Snapshot:
         """The records of these keys and all fences, as they were at one moment."""
+
+    def read_since(self, generation: object, lacking: Callable[[bytes | None], Sequence[bytes]]) -> Snapshot:
+        """The records of the keys that `lacking` names, as `read`, when it is told which records of items and
+        values have changed since the snapshot of that `generation`: their keys, one behind the other, or None
+        when any of them may have."""
+        return self.read(lacking(None))
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The records of these keys that there are."""

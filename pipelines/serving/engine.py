@@ -8,17 +8,18 @@ from functools import partial
 import numpy as np
 import pyarrow.compute as pc
 
-from pipelines.features.carriers import Carrier, Request
+from pipelines.features.carriers import Request
 from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_texts
+from pipelines.features.kept import KeptCarrier
 from pipelines.models.package import load_ranker
 from pipelines.models.scoring import Champion
 from pipelines.serving.accepted import Accepted, Taken
 from pipelines.serving.candidates import Candidates
 from pipelines.serving.in_charge import InCharge, in_charge
 from pipelines.serving.intake import decided
-from pipelines.serving.ports import Items, Snapshot
+from pipelines.serving.ports import Fences, Items, Lacking, Snapshot
 from pipelines.serving.ranking import Ranking
 
 WARM = (1, 3, 10, 100, 1000)
@@ -42,11 +43,19 @@ class Engine:
 class _Nothing:
     records: dict[bytes, bytes]
     fences: dict[tuple[str, int], int]
+    generation: object = None
 
 
 class _EmptyStore:
     def read(self, keys: object) -> Snapshot:
         return _Nothing({}, {})
+
+    def read_since(self, generation: object, lacking: Lacking) -> Snapshot:
+        lacking(None)
+        return _Nothing({}, {})
+
+    def fences(self) -> Fences:
+        return {}
 
 
 def load(champion: Champion, definitions: Definitions) -> InCharge:
@@ -62,7 +71,7 @@ def build(model: InCharge, items: Items, definitions: Definitions, now_ms: int) 
     catalog.learn(items.rows)
     newest = pc.sort_indices(pc.negate(items.rows["valid_from"].cast("int64")))
     ids = list(dict.fromkeys(items.rows["item_id"].take(newest).to_pylist()))
-    carrier = Carrier(definitions, catalog)
+    carrier = KeptCarrier(definitions, catalog)
     keys = hash_texts(items.rows["item_id"].take(newest)) if ids else np.zeros(0, np.int64)
     different = list(dict.fromkeys(keys.tolist()))
     ranking = Ranking(carrier, frozenset(ids), model)
@@ -80,7 +89,7 @@ def warm_up(ranking: Ranking, ids: list[str], now_ms: int) -> None:
         for _ in range(2):
             request = Request("warm-up", list(dict.fromkeys(items)), now_ms, "a query")
             ranked = ranking.rank(request, _EmptyStore(), accepted)
-            ranking.carrier.outcomes(request, {})
+            ranking.outcomes(request, _EmptyStore())
             made = partial(decided, "warm-up", "warm-up", ranked.items, "a query", now_ms)
             accepted.take("warm-up", Taken(made, ""))
     zeros = np.full((1000, len(ranking.carrier.definitions.names)), np.nan, np.float32)

@@ -12,6 +12,10 @@ Fences = Mapping[tuple[str, int], int]
 """(topic, partition) → the next offset that the online store will fold."""
 
 
+Lacking = Callable[[bytes | None], Sequence[bytes]]
+"""Takes keys that have changed, one behind the other, or None for any; gives those that must be read."""
+
+
 class Snapshot(Protocol):
     """Records by key, those that there are, and the fences of the same moment."""
 
@@ -23,6 +27,10 @@ class Snapshot(Protocol):
     def fences(self) -> Fences:
         """The fences that they stand behind."""
 
+    @property
+    def generation(self) -> object:
+        """Which state of the store this is, for `Store.read_since`."""
+
 
 class Store(Protocol):
     """The online store, for reading."""
@@ -30,6 +38,13 @@ class Store(Protocol):
     def read(self, keys: Sequence[bytes]) -> Snapshot:
         """The records that there are of these keys, as they were at one moment. Raises LakePulseError when
         the store cannot be read."""
+
+    def read_since(self, generation: object, lacking: Lacking) -> Snapshot:
+        """The records that there are of the keys that `lacking` names, once it is told which records of items
+        and values have changed since `generation`, all at one moment. Raises LakePulseError as `read`."""
+
+    def fences(self) -> Fences:
+        """The fences now. Raises LakePulseError as `read`."""
 
 
 Delivered = Callable[[str | None, int, int], None]

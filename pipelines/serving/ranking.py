@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import FeatureError, LakePulseError
-from pipelines.features.carriers import USER, Carrier, Request
+from pipelines.features.carriers import USER, Request
 from pipelines.features.history import History
 from pipelines.features.ids import hash_id
+from pipelines.features.kept import KeptCarrier
 from pipelines.serving.accepted import Accepted
 from pipelines.serving.in_charge import InCharge
-from pipelines.serving.ports import Fences, Store
+from pipelines.serving.ports import Fences, Snapshot, Store
 
 UNKNOWN_USER, UNKNOWN_ITEMS, FEWER_CANDIDATES = "unknown_user", "unknown_items", "fewer_candidates"
 STORE_UNAVAILABLE, STORE_LAYOUT = "store_unavailable", "store_layout"
@@ -49,10 +50,11 @@ class Read:
 class Ranking:
     """Ranks with one model version and one state of the catalog; one caller at a time."""
 
-    def __init__(self, carrier: Carrier, known: frozenset[str], model: InCharge) -> None:
+    def __init__(self, carrier: KeptCarrier, known: frozenset[str], model: InCharge) -> None:
         """`known` are the ids of the catalog's items."""
         self.carrier, self.known, self.model = carrier, known, model
         self._base = carrier.catalog.items.count
+        self._generation: object = None
 
     @property
     def strangers(self) -> int:
@@ -61,14 +63,49 @@ class Ranking:
 
     def rank(self, request: Request, store: Store, accepted: Accepted) -> Ranked:
         """The request's items, best first; equal scores keep the order of the request."""
-        read = self.records(request, store, accepted)
-        features = self.carrier.definitions.as_served(self.features(request, read))
+        read, features = self._read(request, store, accepted)
+        features = self.carrier.definitions.as_served(features)
         scores = self.model.score(features)
         order = np.argsort(-scores, kind="stable")
         if not self.known.issuperset(request.items):
             read.degraded.append(UNKNOWN_ITEMS)
         items = [request.items[place] for place in order.tolist()]
         return Ranked(items, scores[order], features[order], read.fences, read.degraded)
+
+    def _read(self, request: Request, store: Store, accepted: Accepted) -> tuple[Read, NDArray[np.float32]]:
+        """What is known for the request, and its features."""
+        user = request.user_id
+        try:
+            if accepted.may_have(user):
+                accepted.pass_fences(user, store.fences())
+            if not accepted.may_have(user):
+                found = self._newer(request, store)
+                read = Read(found.records, found.fences)
+                if user_key(user) not in read.records:
+                    read.degraded.append(UNKNOWN_USER)
+                return read, self.carrier.read_kept(request, read.records)
+        except LakePulseError:
+            self._generation = None  # the store cannot be read, or holds records of other features
+        read = self.records(request, store, accepted)
+        return read, self.features(request, read)
+
+    def _newer(self, request: Request, store: Store) -> Snapshot:
+        """The records of the request that the carrier does not keep."""
+
+        def lacking(changed: bytes | None) -> list[bytes]:
+            self.carrier.forget(changed)
+            return self.carrier.lacking(request)
+
+        found = store.read_since(self._generation, lacking)
+        self._generation = found.generation
+        return found
+
+    def outcomes(self, request: Request, store: Store) -> list[float]:
+        """How many outcomes each of the request's items had so far. Raises LakePulseError when the store
+        cannot be read."""
+        found = self._newer(request, store)
+        counts: list[float] = self.carrier.outcomes_kept(request, found.records)[:, 0].tolist()
+        return counts
 
     def records(self, request: Request, store: Store, accepted: Accepted) -> Read:
         """What the request needs, with what this process has taken from its user."""

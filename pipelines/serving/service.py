@@ -206,10 +206,8 @@ class Service:
         for start in range(0, len(ids), at_once):
             part = ids[start : start + at_once]
             request = Request("", part, self.outside.now_ms())
-            carrier = engine.ranking.carrier
             try:
-                records = self.outside.store.read(carrier.needed_for(request)).records
-                outcomes = carrier.outcomes(request, records)[:, 0].tolist()
+                outcomes = engine.ranking.outcomes(request, self.outside.store)
             except LakePulseError as problem:
                 log.warning("what is popular is not known now: %s", problem)
                 return

@@ -1,0 +1,105 @@
+"""The request carrier of a service: records of items and values stay in its states from one request to the
+next, as long as the store says that they have not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from pipelines.features.carriers import EVERYTHING, ITEM, USER, VALUE, Carrier, Request, StoredRows
+from pipelines.features.catalog import Catalog
+from pipelines.features.definitions import Definitions
+from pipelines.features.program import Ints
+
+_KEY = np.dtype([("scope", "S1"), ("hash", ">i8")])
+_FIRST = np.zeros(1, np.int64)
+Flags = npt.NDArray[np.bool_]
+
+
+class KeptCarrier(Carrier):
+    """Reads requests with the records of the store, most of which it has read before.
+
+    `forget` what the store has changed, read the records that are `lacking`, give them to `read_kept`. What
+    the other ways of a carrier put into the states is not kept.
+    """
+
+    def __init__(self, definitions: Definitions, catalog: Catalog) -> None:
+        """Nothing is kept yet."""
+        super().__init__(definitions, catalog)
+        self._fresh: dict[bytes, Flags] = {scope: np.zeros(0, np.bool_) for scope in (ITEM, VALUE)}
+        self._ready: Flags = np.zeros(0, np.bool_)  # items whose record and those of all its values are kept
+        self._lacks: list[StoredRows] = []
+        self._unready: Ints = np.zeros(0, np.int64)
+
+    def forget(self, changed: bytes | None) -> None:
+        """Keep the records of these keys no longer (9 bytes each, one behind the other); None: no record."""
+        if changed is None:
+            self._ready[:] = self._fresh[ITEM][:] = self._fresh[VALUE][:] = False
+            return
+        keys = np.frombuffer(changed, _KEY)
+        for scope, rows in ((ITEM, self.catalog.items), (VALUE, self.catalog.values)):
+            found = rows.found(keys["hash"][keys["scope"] == scope].astype(np.int64))
+            self._drop(scope, found[(found >= 0) & (found < self._fresh[scope].size)])
+
+    def lacking(self, request: Request) -> list[bytes]:
+        """Keys of the records that `read_kept` needs for this request: those of the user and of everything,
+        and what is not kept."""
+        self._make_room()
+        user, items = self.asked(request)
+        known = items[items >= 0]
+        self._unready = known[~self._ready[known]]
+        needed = self._parts(user, self._unready) if self._unready.size else self._always(user)
+        parts = [
+            part if (fresh := self._fresh.get(part.scope)) is None else part.only(~fresh[part.rows])
+            for part in needed
+        ]
+        self._lacks = parts
+        return [key for part in parts for key in part.named]
+
+    def _always(self, user: Ints) -> list[StoredRows]:
+        """The records that are read for every request."""
+        parts = (StoredRows(EVERYTHING, _FIRST, _FIRST), StoredRows(USER, _FIRST, user))
+        return [part for part in parts if part.scope in self._kept]
+
+    def read_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
+        """As `Carrier.read`, from these records of what was lacking and from what is kept."""
+        return np.ascontiguousarray(self._read_kept(request, stored)[:, : len(self.definitions.names)])
+
+    def outcomes_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
+        """As `Carrier.outcomes`, in the same way."""
+        return self._read_kept(request, stored)[:, len(self.definitions.names) :]
+
+    def _read_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
+        for part in self._lacks:
+            super()._load(part, stored)
+            if part.scope in self._fresh:
+                self._fresh[part.scope][part.rows] = True
+        self._ready[self._unready] = True
+        return self._features(request)
+
+    def _load(self, part: StoredRows, stored: Mapping[bytes, bytes]) -> Ints:
+        """See `Carrier`; what is loaded for another purpose may be changed there."""
+        if part.scope in self._fresh:
+            self._make_room()
+            self._drop(part.scope, part.rows)
+        return super()._load(part, stored)
+
+    def _drop(self, scope: bytes, rows: Ints) -> None:
+        self._fresh[scope][rows] = False
+        if scope == ITEM:
+            self._ready[rows] = False
+        elif rows.size:
+            self._ready[:] = False  # whose values these are is looked up when an item is asked for again
+
+    def _make_room(self) -> None:
+        """Flags for all rows of the catalog."""
+        counts = {ITEM: self.catalog.items.count, VALUE: self.catalog.values.count}
+        for scope, count in counts.items():
+            self._fresh[scope] = _grown(self._fresh[scope], count)
+        self._ready = _grown(self._ready, self._fresh[ITEM].size)
+
+
+def _grown(flags: Flags, size: int) -> Flags:
+    return flags if flags.size >= size else np.append(flags, np.zeros(2 * size - flags.size, np.bool_))
