@@ -2,9 +2,10 @@
 beside `mlflow models serve`. (B11: the same for one item.)
 
 Each is one process, asked in a closed loop over 1 and 16 connections. Ours reads the states of the user and
-of the items, computes the features, ranks, and logs the decision to Kafka. The FastAPI service finds vectors
-that somebody has computed beforehand; `mlflow models serve` is sent the features. Answers are compared with
-the booster first. CPU of Redis counts for its service; CPU of Kafka is not in ours, that of its client is.
+of the items, computes the features, ranks, and logs the decision to Kafka, from where the stream of the
+online store folds it, on the same cores. The FastAPI service finds vectors that somebody has computed
+beforehand; `mlflow models serve` is sent the features. Answers are compared with the booster first. CPU of
+Redis counts for its service; CPU of Kafka and of the stream is not in ours, that of Kafka's client is.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ def columns_of_user(shop: served.Shop) -> list[int]:
 
 @contextlib.contextmanager
 def ours(shop: served.Shop, size: int) -> Iterator[Contender]:
-    """The scoring service; its answer's scores are those of the booster, to the bit."""
+    """The scoring service, and the stream that folds its decisions; its answer's scores are those of the
+    booster, to the bit."""
     bodies = served.bodies(shop, size)
-    with served.service(shop, max_waiting=256) as (port, process):
+    with served.stream(shop), served.service(shop, max_waiting=256) as (port, process):
         with Client(f"http://127.0.0.1:{port}", timeout_s=30) as client:
             asked = json.loads(bodies[0])
             answer = client.rank(asked["user_id"], asked["items"])

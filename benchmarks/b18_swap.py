@@ -40,7 +40,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="lakepulse-b18-") as folder, served.shop(Path(folder)) as shop:
         registry, name = Registry(shop.settings.tracking_uri), shop.training.name
         versions = ["1", registry.register(shop.training)]
-        with served.service(shop) as (port, _), Client(f"http://127.0.0.1:{port}") as client:
+        with (
+            served.stream(shop),
+            served.service(shop) as (port, _),
+            Client(f"http://127.0.0.1:{port}") as client,
+        ):
             address = f"http://127.0.0.1:{port}"
             plan = Plan(args.rate, args.swaps * EVERY_S + 2, 32, shop.items, 50, 500)
             answers: dict[str, object] = {}

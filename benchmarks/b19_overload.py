@@ -37,6 +37,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="lakepulse-b19-") as folder,
         served.shop(Path(folder)) as shop,
+        served.stream(shop),
         served.service(shop) as (port, process),
     ):
         bodies = served.bodies(shop, SIZE)

@@ -137,6 +137,20 @@ def service(of: Shop, **serving: object) -> Iterator[tuple[int, psutil.Process]]
         yield port, running
 
 
+@contextlib.contextmanager
+def stream(of: Shop) -> Iterator[None]:
+    """The stream that folds what the service logs into the store, until the end of the block."""
+    command = [sys.executable, "-m", "jobs.update_online_store", "--domain", "shop"]
+    log = of.settings.state / "stream.log"
+    with process(command, variables(of.settings), log) as running:
+        until = time.monotonic() + READY_WITHIN_S
+        while "running: update_online_store" not in log.read_text():
+            if time.monotonic() > until or running.status() == psutil.STATUS_ZOMBIE:
+                raise SystemExit(f"the online store's stream does not start:\n{log.read_text()[-3000:]}")
+            time.sleep(0.2)
+        yield
+
+
 def await_ok(
     port: int, method: str, path: str, body: bytes | None, running: psutil.Process, log: Path
 ) -> bytes:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from tests.models.builders import a_training
 from tests.serving import stage
 
 MODEL = "shop-ranker"
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def installation(state, kafka_broker, mlflow_server, **serving):
@@ -40,6 +42,14 @@ def installation(state, kafka_broker, mlflow_server, **serving):
     return settings
 
 
+def renamed(folder, name):
+    """The file of the shop's domain under another name, for models of one's own in the suite's registry."""
+    text = (ROOT / "conf" / "domains" / "shop.yml").read_text()
+    assert "\nname: shop\n" in text
+    (folder / f"{name}.yml").write_text(text.replace("\nname: shop\n", f"\nname: {name}\n"))
+    return folder / f"{name}.yml"
+
+
 def register(settings, folder, model, seed):
     """Register a ranker of the shop under that name; its version comes back."""
     package = stage.a_package(folder, seed)
@@ -52,11 +62,12 @@ def register(settings, folder, model, seed):
 class Served:
     """A running service, and a client of it."""
 
-    def __init__(self, settings, log, context=None):
+    def __init__(self, settings, log, context=None, domain="shop"):
         """`context` is the TLS of who asks, for a service that speaks TLS."""
         self.settings, self.port, self.context = settings, ports.free_port(), context
         environ = {**os.environ, **variables(settings), "PYTHONPATH": str(settings.root)}
-        command = [sys.executable, "-m", "jobs.serve_scores", "--port", str(self.port)]
+        command = [sys.executable, "-m", "jobs.serve_scores", "--domain", str(domain)]
+        command += ["--port", str(self.port)]
         self.log = log
         with log.open("wb") as out:
             self.process = subprocess.Popen(command, env=environ, stdout=out, stderr=out, cwd=settings.root)

@@ -13,9 +13,10 @@ from pipelines.client import Client
 from pipelines.models.registry import Registry
 from pipelines.stack import ports
 from tests.serving import stage
-from tests.serving.served import MODEL, Served, installation, register
+from tests.serving.served import Served, installation, register, renamed
 
 CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "conf" / "haproxy.cfg"
+MODEL = "balanced-ranker"
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,10 @@ def instances(kafka_broker, mlflow_server, tmp_path_factory):
         pytest.skip("no haproxy on this machine: install HAProxy 2.6 or newer to try conf/haproxy.cfg")
     state = tmp_path_factory.mktemp("balanced")
     settings = installation(state, kafka_broker, mlflow_server)
-    version = register(settings, tmp_path_factory.mktemp("package"), MODEL, 0)
+    version = register(settings, state / "package", MODEL, 0)
     Registry(settings.tracking_uri).promote(MODEL, version)
-    started = [Served(settings, state / f"log_{name}") for name in "ab"]
+    domain = renamed(state, "balanced")
+    started = [Served(settings, state / f"log_{name}", domain=domain) for name in "ab"]
     try:
         for instance in started:
             instance.await_(lambda each=instance: each.ask("GET", "/ready", token=None)[0] == 200)

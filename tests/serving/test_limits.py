@@ -11,10 +11,11 @@ from pipelines.cli._load import Plan, measure
 from pipelines.models.registry import Registry
 from tests.fixtures_stack import Broker, stack_settings
 from tests.serving import stage
-from tests.serving.served import MODEL, Served, installation, register
+from tests.serving.served import Served, installation, register, renamed
 from tests.serving.topics import read_topic
 
 FEW_A_SECOND = 5
+MODEL = "limited-ranker"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def broker(tmp_path_factory):
 @pytest.fixture(scope="module")
 def settings(broker, mlflow_server, tmp_path_factory):
     settings = installation(tmp_path_factory.mktemp("limits"), broker, mlflow_server, events_timeout_ms=1_000)
-    version = register(settings, tmp_path_factory.mktemp("package"), MODEL, 0)
+    version = register(settings, settings.state / "package", MODEL, 0)
     Registry(settings.tracking_uri).promote(MODEL, version)
     return settings
 
@@ -39,7 +40,7 @@ def settings(broker, mlflow_server, tmp_path_factory):
 def started(settings, log, **serving):
     """A service that is ready."""
     kept = dataclasses.replace(settings, serving=dataclasses.replace(settings.serving, **serving))
-    service = Served(kept, log)
+    service = Served(kept, log, domain=renamed(log.parent, "limited"))
     service.await_(lambda: service.ask("GET", "/ready", token=None)[0] == 200)
     return service
 
