@@ -18,6 +18,7 @@ KNOWN = {
     "B13": "benchmarks.b13_trees",
     "B14": "benchmarks.b14_store",
     "B15": "benchmarks.b15_freshness",
+    "B16": "benchmarks.b16_store_size",
     "B18": "benchmarks.b18_swap",
     "B19": "benchmarks.b19_overload",
 }

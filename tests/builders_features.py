@@ -21,6 +21,7 @@ from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions, compile_definitions
 from pipelines.features.hashing import hash_text, hash_texts
 from pipelines.features.history import History, in_arrival_order
+from pipelines.features.program import RING_OFFSET
 from pipelines.features.replay import Probes, Replay
 from pipelines.features.vectors import ALWAYS, Vectors
 from pipelines.models.behaviour_space import covisits
@@ -233,6 +234,14 @@ def records_of(replay: Replay) -> dict[bytes, bytes]:
         for row, key in enumerate(keys)
         if words[row].any()
     }
+
+
+def a_user_record(definitions: Definitions, item: int) -> bytes:
+    """The stored record of a user of whom only the latest item is known, by its hash."""
+    row = np.zeros(definitions.layouts.user.itemsize // 8, np.int64)
+    ring = definitions.program.rings[0][RING_OFFSET]
+    row[ring], row[ring + 1] = 1, item
+    return bytes.fromhex(definitions.layouts.hash) + row.tobytes()
 
 
 def replayed(

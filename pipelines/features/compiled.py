@@ -13,6 +13,9 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 ROOM = Path(__file__).resolve().parent
 SOURCES = (
     "arithmetic",
+    "bits",
+    "blocks",
+    "compact",
     "compiled",
     "formulas",
     "hashing",
@@ -29,6 +32,7 @@ SOURCES = (
     "records",
     "replay",
     "rows",
+    "shapes",
     "vectors_kernel",
 )
 """Modules of this room that hold kernels, or numbers that are compiled into them."""

@@ -76,10 +76,11 @@ FEATURE_COLUMNS = FEATURE_STEPS + MAX_STEPS
 NO_STEP = -1
 
 # The head of a user's record: interactions so far, table touches so far, the query asked last, the session
-# (its number, when it began, its latest act, its acts so far), and the hashes of the latest events.
+# (its number, when it began, its latest act, its acts so far), and marks of the latest events: so many bits
+# of their hashes that one event in 17 billion is taken for a repeat.
 USER_EVENTS, USER_TOUCHES, USER_QUERY, USER_SESSION, USER_SINCE, USER_UNTIL, USER_ACTS = range(7)
 USER_RECENT_NEXT, USER_RECENT = range(7, 9)
-RECENT_IDS = 64
+RECENT_IDS, MARK_BITS = 64, 40
 USER_HEAD = USER_RECENT + RECENT_IDS
 
 SHOWN_CODE, DECISION_CODE, FIRST_EVENT_CODE = range(3)

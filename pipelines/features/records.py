@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from pipelines.features.compiled import compiled
 from pipelines.features.lookups import MISSING
-from pipelines.features.program import RECENT_IDS, USER_RECENT, USER_RECENT_NEXT, USER_TOUCHES, Ints
+from pipelines.features.program import (
+    MARK_BITS,
+    RECENT_IDS,
+    USER_RECENT,
+    USER_RECENT_NEXT,
+    USER_TOUCHES,
+    Ints,
+)
 
 
 @compiled
 def is_repeat(users: Ints, row: int, event_id: int) -> bool:
-    """Whether this user's latest events hold the id; remembers it when they do not."""
-    found = False
+    """Whether this user's latest events hold the id, by its mark; remembers it when they do not."""
+    mark, found = max(event_id & ((1 << MARK_BITS) - 1), 1), False
     for i in range(USER_RECENT, USER_RECENT + RECENT_IDS):
-        found |= users[row, i] == event_id  # without a way out, the processor compares several at once
+        found |= users[row, i] == mark  # without a way out, the processor compares several at once
     if found:
         return True
-    users[row, USER_RECENT + users[row, USER_RECENT_NEXT]] = event_id
+    users[row, USER_RECENT + users[row, USER_RECENT_NEXT]] = mark
     users[row, USER_RECENT_NEXT] = (users[row, USER_RECENT_NEXT] + 1) % RECENT_IDS
     return False
 

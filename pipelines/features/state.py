@@ -50,7 +50,7 @@ class Layouts:
 
     def __post_init__(self) -> None:
         parts = [self.everything, self.item, self.value, self.user]
-        text = json.dumps([p.RECENT_IDS, *[part.descr for part in parts]])
+        text = json.dumps([p.RECENT_IDS, p.MARK_BITS, *[part.descr for part in parts]])
         object.__setattr__(self, "hash", hashlib.sha256(text.encode()).hexdigest()[:16])
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pipelines.errors import StoreError
 from pipelines.features.definitions import Definitions
 from pipelines.io.online_store import OnlineStore, Place, Snapshot, open_store
+from pipelines.io.packing import Packer
 from pipelines.settings import Settings
 
 AGAIN_S = 1.0
@@ -20,7 +21,8 @@ class LateStore:
     it."""
 
     def __init__(self, settings: Settings, definitions: Definitions) -> None:
-        """Nothing is opened yet."""
+        """Nothing is opened yet, but kernels are loaded."""
+        Packer(definitions)
         self._settings, self._definitions = settings, definitions
         self._store: OnlineStore | None = None
         self._problem: StoreError | None = None

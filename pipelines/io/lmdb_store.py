@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lmdb
 
@@ -23,7 +23,10 @@ from pipelines.alone import alone
 from pipelines.errors import FenceError, StoreError
 from pipelines.io.lmdb_environment import FENCES, NOTED, Environment, encoded
 from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats
-from pipelines.io.packing import PACKED, unpacked
+from pipelines.io.packing import COUNT, PACKED, Packer
+
+if TYPE_CHECKING:
+    from pipelines.features.definitions import Definitions
 
 MAP_BYTES = 256 << 20  # the map of a new store; it is doubled whenever it is full
 PAGE = 1_000  # records that a scan reads at once
@@ -38,16 +41,19 @@ class LmdbStore(OnlineStore):
         root: Path,
         version: str,
         readonly: bool = True,
+        definitions: Definitions | None = None,
         *,
         map_bytes: int = MAP_BYTES,
         is_beside: bool = False,
     ) -> None:
-        """Open what `current` names, or with `is_beside` a new store that nothing names yet. Raises
-        StoreError for a folder without a store, if it is only to be read, and for a store of another
-        version."""
+        """Open what `current` names, or with `is_beside` a new store that nothing names yet. Records of
+        users of these definitions take few bytes. Raises StoreError for a folder without a store, if it is
+        only to be read, and for a store of another version."""
         self._root, self._version, self._readonly, self._place = root, version, readonly, str(root)
         self._is_beside, self._is_held = is_beside, False
         self._environment: Environment | None = None
+        self._packer = Packer(definitions)
+        self._packs_for: Environment | None = None
         self._lock = threading.RLock()
         if is_beside:
             folder = root / f"store-{uuid.uuid4().hex[:12]}"
@@ -70,8 +76,9 @@ class LmdbStore(OnlineStore):
     def _found(self, used: Environment, txn: Any, keys: Sequence[bytes], generation: object) -> Snapshot:
         get, kinds = txn.get, used.kinds
         found = [(key, get(key[1:], None, kinds[key[:1]])) for key in keys]
+        packer = self._packer_in(used, txn)
         records = {
-            key: unpacked(key[:1], record) if key[:1] in PACKED else record
+            key: packer.unpacked(key[:1], record) if key[:1] in PACKED else record
             for key, record in found
             if record is not None
         }
@@ -105,18 +112,19 @@ class LmdbStore(OnlineStore):
                 while is_there and cursor.key().startswith(begins) and len(page) < PAGE:
                     page.append((cursor.key(), cursor.value()))
                     is_there = cursor.next()
-            yield from ((kind + key, unpacked(kind, value)) for key, value in page)
+                packer = self._packer_in(used, txn)
+            yield from ((kind + key, packer.unpacked(kind, value)) for key, value in page)
             if len(page) < PAGE:
                 return
             last = page[-1][0]
 
-    def _change(self, stored: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
+    def _change(self, records: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
         """See `OnlineStore.write`."""
         with self._alone(), self._lock:
             used = self._used()
             while True:
                 try:
-                    self._put(used, stored, fences, expected)
+                    self._put(used, records, fences, expected)
                     return
                 except lmdb.MapFullError:
                     used.make_room()
@@ -124,7 +132,7 @@ class LmdbStore(OnlineStore):
     def _put(
         self,
         used: Environment,
-        stored: Changes,
+        records: Changes,
         fences: Mapping[Place, int],
         expected: Mapping[Place, int],
     ) -> None:
@@ -132,13 +140,29 @@ class LmdbStore(OnlineStore):
             found = used.fences_in(txn)
             if found != dict(expected):
                 raise FenceError(f"the fences of {used.path} are {found}, not {dict(expected)} as expected")
-            for key, record in stored:
+            packer = self._packer_in(used, txn)
+            before, self._packs_for = packer.count, None  # what it numbers now is only there when written
+            for key, record in packer.packed_all(records):
                 if record is None:
                     txn.delete(key[1:], db=used.kinds[key[:1]])
                 else:
                     txn.put(key[1:], record, db=used.kinds[key[:1]])
-            used.note_changed(txn, b"".join(key for key, _ in stored if key[:1] in NOTED))
+            used.note_changed(txn, b"".join(key for key in records if key[:1] in NOTED))
+            if packer.count > before:
+                for name, block in packer.blocks(before):
+                    txn.put(name, block, db=used.meta)
+                txn.put(COUNT, b"%d" % packer.count, db=used.meta)
             txn.put(FENCES, encoded({**found, **fences}), db=used.meta)
+        self._packs_for = used
+
+    def _packer_in(self, used: Environment, txn: Any) -> Packer:
+        """The packer, with all numbers that the transaction sees."""
+        if self._packs_for is not used:
+            self._packer, self._packs_for = self._packer.anew(), used
+        count = int(txn.get(COUNT, b"0", used.meta))
+        if names := self._packer.lacking(count):
+            self._packer.take([txn.get(name, db=used.meta) for name in names])
+        return self._packer
 
     @contextmanager
     def hold(self) -> Iterator[None]:

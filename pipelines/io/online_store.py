@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.errors import SettingsError, StoreError, nearest
-from pipelines.io.packing import packed
+from pipelines.io.packing import FORMAT
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:  # kernels take seconds to import, and who only reads records needs none
@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # kernels take seconds to import, and who only reads records 
 Place = tuple[str, int]
 """Topic and partition."""
 
-Changes = list[tuple[bytes, bytes | None]]
-"""Keys and records as they are stored; None deletes."""
+Changes = Mapping[bytes, bytes | None]
+"""Keys and records; None deletes."""
 
 KINDS = {
     b"e": "everything",
@@ -104,7 +104,7 @@ class OnlineStore(ABC):
 
     def write(
         self,
-        records: Mapping[bytes, bytes | None],
+        records: Changes,
         fences: Mapping[Place, int],
         expected: Mapping[Place, int],
     ) -> None:
@@ -114,14 +114,11 @@ class OnlineStore(ABC):
         """
         if self._readonly:
             raise StoreError(f"the online store {self._place} was opened to be read only")
-        changes = [
-            (key, None if record is None else packed(key[:1], record)) for key, record in records.items()
-        ]
-        self._change(changes, fences, expected)
+        self._change(records, fences, expected)
 
     @abstractmethod
-    def _change(self, changes: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
-        """`write` of records as they are stored."""
+    def _change(self, records: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
+        """`write` to a store that may be written to."""
 
     @abstractmethod
     def hold(self) -> AbstractContextManager[None]:
@@ -149,13 +146,13 @@ class OnlineStore(ABC):
 
 def states_version(definitions: Definitions) -> str:
     """A hash of all that decides what a state record holds after an event: its layout, and what is folded
-    into it. Features that only read differently share it."""
+    into it, and of how the store packs it. Features that only read differently share it."""
     program = definitions.program
     parts = [program.targets, program.steps, program.step_values, program.rings, program.rewards]
     digest = hashlib.sha256(definitions.layouts.hash.encode())
     for part in parts:
         digest.update(part.tobytes())
-    names = (definitions.events, definitions.attributes, definitions.numbers, program.gap)
+    names = (definitions.events, definitions.attributes, definitions.numbers, program.gap, FORMAT)
     digest.update(repr(names).encode())
     return digest.hexdigest()[:16]
 
@@ -179,16 +176,16 @@ def _opened(settings: Settings, definitions: Definitions, readonly: bool, is_bes
     if kind == "lmdb":
         from pipelines.io.lmdb_store import LmdbStore
 
-        return LmdbStore(settings.store_path, version, readonly, is_beside=is_beside)
+        return LmdbStore(settings.store_path, version, readonly, definitions, is_beside=is_beside)
     if kind == "redis":
         from pipelines.io.redis_store import RedisStore
 
-        return RedisStore(settings.store, version, readonly, is_beside=is_beside)
+        return RedisStore(settings.store, version, readonly, definitions, is_beside=is_beside)
     raise SettingsError(f"store.kind must be lmdb or redis, not {kind!r}{nearest(kind, ['lmdb', 'redis'])}")
 
 
 def other_version(where: str, found: str, wanted: str) -> StoreError:
-    """The refusal of a store that was folded by other definitions."""
+    """The refusal of a store that was folded by other definitions, or packs records otherwise."""
     return StoreError(
         f"the online store {where} was folded under the version {found or 'none'} of states, these features "
         f"need {wanted}: give the domain that it is of (`--domain`), or build it again from bronze "

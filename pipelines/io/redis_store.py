@@ -7,19 +7,23 @@ one MULTI that watches the name, the fences and `{p}:hold`, with which a rebuilt
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import valkey
 from valkey.exceptions import ConnectionError, TimeoutError, ValkeyError, WatchError
 
 from pipelines.errors import FenceError, SettingsError, StoreError
 from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats, other_version
-from pipelines.io.packing import unpacked
+from pipelines.io.packing import COUNT, Packer
 from pipelines.sections import Store
+
+if TYPE_CHECKING:
+    from pipelines.features.definitions import Definitions
 
 PAGE = 1_000  # records that a scan reads at once
 HOLD_S = 120  # seconds after which a held store is free again, whatever became of the holder
@@ -27,7 +31,8 @@ _TIMEOUT_S = 5.0
 _POLL_S = 0.02
 _VERSION = b"version"
 
-# One moment of the store in use: its name, version, fences, and the records of keys (kind, rest).
+# One moment of the store in use: its name, version and count of numbers, fences, and the records of keys
+# (kind, rest).
 _READ = """
 local name = ARGV[1]
 if name == '' then name = redis.call('GET', KEYS[1]) end
@@ -37,7 +42,8 @@ local found = {}
 for i = 3, #ARGV do
   found[i - 2] = redis.call('HGET', root .. string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2))
 end
-return {name, redis.call('HGET', root .. 'meta', 'version'), redis.call('HGETALL', root .. 'fences'), found}
+local about = redis.call('HMGET', root .. 'meta', 'version', 'numbers')
+return {name, about, redis.call('HGETALL', root .. 'fences'), found}
 """
 _LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
@@ -45,10 +51,18 @@ _LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[
 class RedisStore(OnlineStore):
     """A store of a server. Threads may share it."""
 
-    def __init__(self, kept: Store, version: str, readonly: bool = True, *, is_beside: bool = False) -> None:
-        """Take up the store in use, or with `is_beside` a new one that nobody uses yet. Raises StoreError
-        when the server does not answer, for no store, if it is only to be read, and for one of another
-        version."""
+    def __init__(
+        self,
+        kept: Store,
+        version: str,
+        readonly: bool = True,
+        definitions: Definitions | None = None,
+        *,
+        is_beside: bool = False,
+    ) -> None:
+        """Take up the store in use, or with `is_beside` a new one that nobody uses yet. Records of users of
+        these definitions take few bytes. Raises StoreError when the server does not answer, for no store, if
+        it is only to be read, and for one of another version."""
         if not kept.url:
             raise SettingsError(
                 "store.kind is redis and store.url is empty: give the server's redis://host:port"
@@ -60,6 +74,7 @@ class RedisStore(OnlineStore):
             kept.url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         )
         self._read = self._client.register_script(_READ)
+        self._packer, self._packs_for, self._lock = Packer(definitions), "", threading.RLock()
         self._beside = self._create() if is_beside else ""
         if not readonly and not is_beside:
             self._begin()
@@ -74,11 +89,16 @@ class RedisStore(OnlineStore):
                 f"no online store {self._root}current on {self._url}: update_online_store makes it "
                 "(`lakepulse up`, or `./spark-submit.sh update_online_store`)"
             )
-        name, version, fences, found = answer
+        name, (version, count), fences, found = answer
         if (version or b"").decode() != self._version:
             raise other_version(f"{self._root}{name.decode()}", (version or b"").decode(), self._version)
+        packer = self._packer_of(name.decode(), int(count or 0))
+        if packer is None:
+            return self.read(keys)
         records = {
-            key: unpacked(key[:1], value) for key, value in zip(keys, found, strict=True) if value is not None
+            key: packer.unpacked(key[:1], value)
+            for key, value in zip(keys, found, strict=True)
+            if value is not None
         }
         return Snapshot(records, _fences(dict(zip(fences[::2], fences[1::2], strict=True))))
 
@@ -90,16 +110,35 @@ class RedisStore(OnlineStore):
         """See `OnlineStore.scan`."""
         kind = prefix[:1]
         with self._answering():
-            hash_ = self._of(self._name(), kind.decode())
+            name = self._name()
+            hash_ = self._of(name, kind.decode())
             fields = {field for field, _ in self._client.hscan_iter(hash_, count=PAGE)}
         chosen = sorted(f for f in fields if f.startswith(prefix[1:]) and kind + f > after)
         for start in range(0, len(chosen), PAGE):
             page = chosen[start : start + PAGE]
             with self._answering():
                 values = self._client.hmget(hash_, page)
+                count = self._client.hget(self._of(name, "meta"), COUNT)
+            packer = self._packer_of(name, int(count or 0))
+            if packer is None:
+                return
             yield from (
-                (kind + f, unpacked(kind, v)) for f, v in zip(page, values, strict=True) if v is not None
+                (kind + f, packer.unpacked(kind, v))
+                for f, v in zip(page, values, strict=True)
+                if v is not None
             )
+
+    def _packer_of(self, name: str, count: int) -> Packer | None:
+        """The packer, with that many numbers of this store; None when the store is gone."""
+        with self._lock, self._answering():
+            if self._packs_for != name:
+                self._packer, self._packs_for = self._packer.anew(), name
+            if names := self._packer.lacking(count):
+                blocks = self._client.hmget(self._of(name, "meta"), names)
+                if None in blocks:
+                    return None
+                self._packer.take(blocks)
+            return self._packer
 
     def _change(self, changes: Changes, fences: Mapping[Place, int], expected: Mapping[Place, int]) -> None:
         """See `OnlineStore.write`."""
@@ -118,7 +157,8 @@ class RedisStore(OnlineStore):
         pipe.watch(self._root + "current", self._root + "hold")
         name = self._beside or (pipe.get(self._root + "current") or b"").decode()
         holder = (pipe.get(self._root + "hold") or b"").decode()
-        pipe.watch(self._of(name, "fences"))
+        meta = self._of(name, "meta")
+        pipe.watch(self._of(name, "fences"), meta)
         found = _fences(pipe.hgetall(self._of(name, "fences")))
         if not self._beside and holder not in ("", self._token):
             pipe.unwatch()
@@ -127,8 +167,28 @@ class RedisStore(OnlineStore):
             raise FenceError(
                 f"the fences of {self._root}{name} are {found}, not {dict(expected)} as expected"
             )
+        with self._lock:  # what this packer numbers from now on only holds when all is written
+            packer = self._packer_of(name, int(pipe.hget(meta, COUNT) or 0))
+            self._packs_for = ""
+        if packer is None:
+            return False
+        self._queue(pipe, name, packer, changes, fences)
+        try:
+            pipe.execute()
+        except WatchError:
+            return False
+        with self._lock:
+            self._packer, self._packs_for = packer, name
+        return True
+
+    def _queue(
+        self, pipe: Any, name: str, packer: Packer, changes: Changes, fences: Mapping[Place, int]
+    ) -> None:
+        """Begin the MULTI and put everything into it."""
+        before = packer.count
+        stored = packer.packed_all(changes)
         pipe.multi()
-        for key, record in changes:
+        for key, record in stored:
             of, field = self._of(name, key[:1].decode()), key[1:]
             if record is None:
                 pipe.hdel(of, field)
@@ -136,11 +196,10 @@ class RedisStore(OnlineStore):
                 pipe.hset(of, field, record)
         for (topic, partition), offset in fences.items():
             pipe.hset(self._of(name, "fences"), f"{partition}/{topic}", offset)
-        try:
-            pipe.execute()
-        except WatchError:
-            return False
-        return True
+        if packer.count > before:
+            for block, hashes in packer.blocks(before):
+                pipe.hset(self._of(name, "meta"), block, hashes)
+            pipe.hset(self._of(name, "meta"), COUNT, packer.count)
 
     @contextmanager
     def hold(self) -> Iterator[None]:

@@ -87,7 +87,8 @@ def replayed(sent):
 
 @pytest.fixture
 def store(tmp_path):
-    with LmdbStore(tmp_path / "store", states_version(DEFINITIONS), readonly=False) as opened:
+    version = states_version(DEFINITIONS)
+    with LmdbStore(tmp_path / "store", version, readonly=False, definitions=DEFINITIONS) as opened:
         yield opened
 
 

@@ -3,10 +3,10 @@
 from collections import OrderedDict
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.features.program import RECENT_IDS, USER_HEAD
+from pipelines.features.program import MARK_BITS, RECENT_IDS, USER_HEAD
 from pipelines.features.records import (
     add_in_bucket,
     count_in_buckets,
@@ -16,6 +16,7 @@ from pipelines.features.records import (
     take_slot,
 )
 
+PATIENT = settings(deadline=None)  # the first call may compile
 BUCKETS = 5
 buckets = st.lists(st.integers(-3, 40), max_size=60)
 
@@ -27,6 +28,7 @@ def ring(adds):
 
 
 @given(buckets, st.integers(-5, 45), st.integers(1, BUCKETS))
+@PATIENT
 def test_a_ring_counts_exactly_what_it_still_covers(adds, bucket, window):
     records, taken = ring(adds)
     newest = max([0, *adds])
@@ -37,6 +39,7 @@ def test_a_ring_counts_exactly_what_it_still_covers(adds, bucket, window):
 
 
 @given(buckets, st.randoms(use_true_random=False))
+@PATIENT
 def test_a_ring_does_not_depend_on_the_order(adds, chance):
     mixed = list(adds)
     chance.shuffle(mixed)
@@ -49,6 +52,7 @@ keys = st.lists(st.integers(-9, 9).filter(bool), max_size=80)
 
 
 @given(keys)
+@PATIENT
 def test_a_table_keeps_the_keys_that_were_touched_last(touched):
     users = np.zeros((1, TABLE + SLOTS * (2 + WORDS)), np.int64)
     kept = OrderedDict()
@@ -76,6 +80,7 @@ def test_a_repeat_is_known_among_the_latest_ids_only():
 
 
 @given(st.lists(st.integers(1, 99), max_size=20))
+@PATIENT
 def test_a_ring_of_items_holds_the_latest(pushed):
     length = 4
     users = np.zeros((1, 1 + 2 * length), np.int64)
@@ -85,3 +90,11 @@ def test_a_ring_of_items_holds_the_latest(pushed):
     assert users[0, 0] == len(pushed)
     held = {(users[0, 1 + length + i], users[0, 1 + i]) for i in range(min(len(pushed), length))}
     assert held == set(latest)
+
+
+def test_an_event_is_known_by_its_mark():
+    users, mark = np.zeros((1, USER_HEAD), np.int64), 1 << MARK_BITS
+    assert not is_repeat(users, 0, 7 - mark)
+    assert is_repeat(users, 0, 7)
+    assert not is_repeat(users, 0, 3 * mark), "a mark of zeros is one of an event too"
+    assert is_repeat(users, 0, 3 * mark)

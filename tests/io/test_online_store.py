@@ -22,10 +22,12 @@ from pipelines.errors import FenceError, SettingsError, StoreError
 from pipelines.features.definitions import compile_definitions
 from pipelines.io.lmdb_store import LmdbStore
 from pipelines.io.online_store import KINDS, open_store, states_version
-from pipelines.io.packing import packed, unpacked
+from pipelines.io.packing import FORMAT, Packer
 from pipelines.io.redis_store import RedisStore
+from tests.builders_features import a_user_record, definitions_of
 from tests.io.store_processes import PLACE, VERSION, key, read_when_told, write_for_ever
 
+DEFINITIONS = definitions_of()
 processes = multiprocessing.get_context("spawn")
 
 
@@ -191,10 +193,94 @@ def test_after_any_writes_it_holds_what_a_dictionary_does(store, batches):
 
 
 @given(st.sampled_from(sorted(KINDS)), st.binary(max_size=50), st.integers(0, 20_000))
+@hypothesis_settings(deadline=None)
 def test_records_are_packed_without_loss(kind, some, zeros):
     record = some + bytes(zeros)
-    assert unpacked(kind, packed(kind, record)) == record
-    assert len(packed(kind, record)) <= len(record) + 30
+    for packer in (Packer(), Packer(DEFINITIONS)):
+        assert packer.unpacked(kind, packer.packed(kind, record)) == record
+        assert len(packer.packed(kind, record)) <= len(record) + 30
+
+
+def users(first, count):
+    """Records of users, each of whom has met an item that no other one has."""
+    return {key(n): a_user_record(DEFINITIONS, -(10**15) * (n + 1)) for n in range(first, first + count)}
+
+
+def test_records_of_users_are_read_by_all_though_they_name_items_by_number(opener):
+    writers = [opener(definitions=DEFINITIONS) for _ in range(2)]
+    reader, expected = opener(readonly=True, definitions=DEFINITIONS), {}
+    for first in range(0, 1_000, 100):
+        some = users(first, 100)
+        writers[first // 100 % 2].write(some, {}, {})
+        expected |= some
+        assert reader.get_many(list(some)) == some
+    assert reader.get_many(list(expected)) == expected
+    assert list(reader.scan(b"u")) == sorted(expected.items())
+    assert list(opener(readonly=True, definitions=DEFINITIONS).scan(b"u")) == sorted(expected.items())
+    assert reader.stats().record_bytes["user"] < 200 * len(expected)
+
+
+def test_what_a_refused_write_numbered_is_forgotten(opener):
+    refused, other = (opener(definitions=DEFINITIONS) for _ in range(2))
+    refused.write(users(0, 3), {PLACE: 1}, {})
+    with pytest.raises(FenceError):
+        refused.write(users(100, 300), {PLACE: 2}, {PLACE: 7})
+    other.write(users(3, 300), {PLACE: 2}, {PLACE: 1})
+    refused.write(users(303, 3), {PLACE: 3}, {PLACE: 2})
+    for store in (refused, other, opener(readonly=True, definitions=DEFINITIONS)):
+        assert dict(store.scan(b"u")) == users(0, 306)
+
+
+def test_a_store_put_in_place_of_this_one_has_numbers_of_its_own(opener):
+    store, new = opener(definitions=DEFINITIONS), opener(definitions=DEFINITIONS, is_beside=True)
+    reader = opener(readonly=True, definitions=DEFINITIONS)
+    store.write(users(0, 300), {}, {})
+    assert dict(reader.scan(b"u")) == users(0, 300)
+    with new.hold():
+        new.write(users(500, 300), {}, {})
+        new.publish()
+    store.write(users(800, 5), {}, {})
+    for one in (store, new, reader):
+        assert dict(one.scan(b"u")) == users(500, 305)
+
+
+def test_of_many_that_number_items_at_the_same_time_nobody_mixes_them_up(opener):
+    shared = opener(definitions=DEFINITIONS)
+
+    def write(own, first):
+        for n in range(first, first + 40):
+            while True:
+                fences = own.fences()
+                try:
+                    own.write(users(n, 1), {PLACE: fences.get(PLACE, 0) + 1}, fences)
+                    break
+                except FenceError:
+                    continue
+            assert own.get_many([key(n)]) == users(n, 1)
+
+    stores = (shared, shared, opener(definitions=DEFINITIONS))
+    threads = [threading.Thread(target=write, args=(s, 100 * i)) for i, s in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    expected = users(0, 40) | users(100, 40) | users(200, 40)
+    assert dict(opener(readonly=True, definitions=DEFINITIONS).scan(b"u")) == expected
+
+
+def test_numbers_are_kept_when_the_map_is_full(tmp_path):
+    with LmdbStore(tmp_path, VERSION, False, DEFINITIONS, map_bytes=1 << 18) as store:
+        for first in range(0, 6_000, 2_000):
+            store.write(users(first, 2_000), {}, {})
+        assert dict(store.scan(b"u")) == users(0, 6_000)
+    with LmdbStore(tmp_path, VERSION, True, DEFINITIONS) as store:
+        assert dict(store.scan(b"u")) == users(0, 6_000)
+
+
+def test_a_store_that_packs_otherwise_has_another_version(monkeypatch):
+    version = states_version(DEFINITIONS)
+    monkeypatch.setattr("pipelines.io.online_store.FORMAT", FORMAT + 1)
+    assert states_version(DEFINITIONS) != version
 
 
 def test_a_map_that_is_full_grows_also_for_those_that_read(tmp_path):

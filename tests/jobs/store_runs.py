@@ -90,7 +90,8 @@ class Installation:
     def clean_run(self, folder):
         """What a store holds after one fold of all that Kafka holds."""
         updater = Updater(self.domain, self.definitions, self.settings.silver, self.settings.store)
-        with LmdbStore(folder, states_version(self.definitions), readonly=False) as store:
+        version = states_version(self.definitions)
+        with LmdbStore(folder, version, readonly=False, definitions=self.definitions) as store:
             for topic in TOPICS:
                 updater.fold(messages(self.settings, topic), store)
             return contents(store)
