@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipelines.features.definitions import Definitions
 
 PAGE = 1_000  # records that a scan reads at once
+SAMPLES = 1_000  # records from which the server estimates how many bytes all take
 HOLD_S = 120  # seconds after which a held store is free again, whatever became of the holder
 _TIMEOUT_S = 5.0
 _POLL_S = 0.02
@@ -236,7 +237,8 @@ class RedisStore(OnlineStore):
         with self._answering():
             name = self._name()
             counts = {kind: self._client.hlen(self._of(name, kind.decode())) for kind in KINDS}
-            sizes = {kind: self._client.memory_usage(self._of(name, kind.decode())) or 0 for kind in KINDS}
+            names = {kind: self._of(name, kind.decode()) for kind in KINDS}
+            sizes = {k: self._client.memory_usage(n, samples=SAMPLES) or 0 for k, n in names.items()}
         return Stats(
             {KINDS[kind]: int(count) for kind, count in counts.items()},
             {KINDS[kind]: int(size) for kind, size in sizes.items()},
