@@ -26,7 +26,7 @@ NODE = np.dtype([("threshold", "f4"), ("feature", "u4"), ("child", "u4")])
 A leaf is its own child and never true. Features f .. 2f - 1 are the negated features 0 .. f - 1, so that a
 missing value, for which every test is false, can go either way."""
 
-FEW = 36
+FEW = 48
 """Rows below which walking each through the trees costs less than evaluating whole tiles of rows."""
 LANES = 8
 """Rows, or trees, that are walked side by side."""
