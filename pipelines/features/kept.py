@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pipelines.features.carriers import EVERYTHING, ITEM, USER, VALUE, Carrier, Request, StoredRows
 from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
+from pipelines.features.ids import hash_list
 from pipelines.features.program import Ints
 
 _KEY = np.dtype([("scope", "S1"), ("hash", ">i8")])
@@ -32,9 +33,12 @@ class KeptCarrier(Carrier):
         self._ready: Flags = np.zeros(0, np.bool_)  # items whose record and those of all its values are kept
         self._lacks: list[StoredRows] = []
         self._unready: Ints = np.zeros(0, np.int64)
+        self._row_of: dict[str, int] = {}
 
     def forget(self, changed: bytes | None) -> None:
         """Keep the records of these keys no longer (9 bytes each, one behind the other); None: no record."""
+        if changed == b"":
+            return
         if changed is None:
             self._ready[:] = self._fresh[ITEM][:] = self._fresh[VALUE][:] = False
             return
@@ -62,6 +66,17 @@ class KeptCarrier(Carrier):
         """The records that are read for every request."""
         parts = (StoredRows(EVERYTHING, _FIRST, _FIRST), StoredRows(USER, _FIRST, user))
         return [part for part in parts if part.scope in self._kept]
+
+    def asked(self, request: Request) -> tuple[Ints, Ints]:
+        """See `Carrier`; rows of ids that were met before are known without their hashes."""
+        if self._latest is None or self._latest[0] is not request:
+            known = self._row_of
+            new = [item for item in request.items if item not in known]
+            if new:
+                known.update(zip(new, self.catalog.items.of(hash_list(new)).tolist(), strict=True))
+            items = np.array([known[item] for item in request.items], np.int64)
+            self._latest = (request, self.catalog.lookups(), (hash_list([request.user_id]), items))
+        return self._latest[2]
 
     def read_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
         """As `Carrier.read`, from these records of what was lacking and from what is kept."""
