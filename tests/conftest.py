@@ -2,6 +2,7 @@
 where it is present."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from pipelines.settings import Settings
 pytest_plugins = ["tests.fixtures_stack", "tests.fixtures_walk"]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A process of pytest-xdist has no main file, which pyspark takes for a run of its own doctests, and ends it.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__file__ = str(Path(pytest.__file__).with_name("__main__.py"))
 
 
 @pytest.hookimpl(tryfirst=True)
