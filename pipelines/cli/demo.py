@@ -22,7 +22,7 @@ examples:
 
 Leaves the local stack running, with the scoring service: see `lakepulse status`, stop it by `lakepulse down`.
 """
-EVENTS = 60_000  # first part of the simulated day: what the models learn from
+EVENTS = 40_000  # first part of the simulated day: what the models learn from
 LIVE_EVENTS = 3_000  # sent when the champion is there: what it scores as it comes in
 
 
