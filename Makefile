@@ -18,7 +18,7 @@ demo: airflow ## the whole walk on a simulated shop, or on yours: make demo DATA
 	@$(BIN)/lakepulse demo --domain "$(DOMAIN)" $(if $(DATA),--data "$(DATA)")
 
 test: airflow ## all tests, in two processes; some of them, in one: make test ARGS="tests/io -k once"
-	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadgroup)
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile --no-loadscope-reorder)
 
 faults: airflow ## the long tests: kills in the middle of writes, a whole DAG run
 	@$(BIN)/python -m pytest tests/test_exactly_once.py tests/faults $(ARGS)

@@ -22,16 +22,6 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = str(Path(pytest.__file__).with_name("__main__.py"))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where the suite runs in several processes, keep a file's tests in one of them, for the fixtures that
-    they share, and the files that read the walk all in the same one: it is made once."""
-    readers = {item.path for item in items if "walked" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "walk" if item.path in readers else item.path.relative_to(ROOT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """The suite's one Spark session, with the settings that jobs use."""
