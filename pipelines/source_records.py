@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
+from pipelines.contracts.records import RECORDS
 from pipelines.domain import Domain
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES_OF = ("event_time", "as_of", "valid_from")
 Put = Callable[[dict[str, Any], Any], None]
 
 
@@ -26,6 +26,7 @@ class SourceWriter:
             raise domain.error("records", f"no record is of kind {kind}, so none can be written")
         self._when = [(_setter(path), wanted) for path, wanted in record.when.items()]
         self._fields = {name: _setter(path) for name, path in record.fields.items()}
+        self._times = {name for name, field in RECORDS[record.kind].items() if field.kind == "time"}
         self._time = _TIMES[domain.time_unit]
 
     def record(self, values: Mapping[str, Any]) -> bytes:
@@ -40,7 +41,7 @@ class SourceWriter:
         for name, value in values.items():
             if value is None:
                 continue
-            stored = self._time(value) if name in _TIMES_OF else value
+            stored = self._time(value) if name in self._times else value
             put = self._fields.get(name)
             if put is None:
                 others[name] = stored

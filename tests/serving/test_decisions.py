@@ -1,5 +1,7 @@
 """A decision as it is logged is one that silver takes, whatever the shop calls its fields."""
 
+import json
+
 import msgspec
 import numpy as np
 import pytest
@@ -53,6 +55,15 @@ def test_the_shop_keeps_everything_of_a_decision():
     assert (fields["as_of"], fields["query"], fields["source"]) == (NOW, "red shoes", "web")
     assert (fields["propensity"], fields["explored"]) == ([0.75, 0.75], False)
     assert fields["properties"] == {"page": "2"}
+
+
+def test_a_context_that_is_named_like_a_time_is_logged_as_it_is():
+    shop = load_domain("shop", SETTINGS)
+    in_seconds = msgspec.structs.replace(shop, time_unit="s")
+    context = {"valid_from": "yesterday", "page": 2}
+    record = json.loads(DecisionWriter(in_seconds).record(a_decision(context=context)))
+    assert record["properties"] == context
+    assert (record["event_time"], record["as_of"]) == (NOW / 1000, NOW / 1000)
 
 
 def test_a_shop_without_decisions_cannot_be_served():
