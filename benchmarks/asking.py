@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
+
+from pipelines.cli._load import answered
 
 
 @dataclass
@@ -70,11 +73,7 @@ async def _keep_asking(
     while (began := time.perf_counter()) < until:
         writer.write(messages[number % len(messages)])
         number += step
-        head = await reader.readuntil(b"\r\n\r\n")
-        lines = head.lower().split(b"\r\n")
-        length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-        await reader.readexactly(length)
-        if lines[0].split()[1] == b"200":
+        if await answered(reader) == http.client.OK:
             heard.times.append(time.perf_counter() - began)
         else:
             heard.failed += 1

@@ -1,8 +1,8 @@
 """B19: lists asked for at five times the rate that the service can answer: what share of its best rate it
 still answers, and how long good answers take.
 
-The best rate is that of a closed loop over 16 connections. Then requests are due at one half, one, and five
-times that rate, open loop, over 64 and 512 connections.
+The best rate is the better one of closed loops over 16 and 64 connections. Then requests are due at one half,
+one, and five times that rate, open loop, over 64 and 512 connections.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from benchmarks import asking, harness, served
 from pipelines.cli._load import Plan, measure
 
 SIZE = 100
+CLOSED = (16, 64)
 LOADS = ((0.5, 64), (1.0, 64), (5.0, 64), (5.0, 512))
 
 
@@ -42,12 +43,17 @@ def main() -> None:
     ):
         bodies = served.bodies(shop, SIZE)
         asking.figures(port, "/rank", bodies, 16, 3.0, [process])
-        best = asking.figures(port, "/rank", bodies, 16, args.seconds, [process])["per_s"]
-        rows = [["closed loop, 16 connections", best, best, 1.0, 0, 0, None, None]]
+        closed = {n: asking.figures(port, "/rank", bodies, n, args.seconds, [process]) for n in CLOSED}
+        best = max(found["per_s"] for found in closed.values())
+        rows: list[list[Any]] = []
+        for connections, found in closed.items():
+            per_s, p50, p99 = (found[name] for name in ("per_s", "p50_ms", "p99_ms"))
+            name = f"closed loop, {connections} connections"
+            rows.append([name, None, per_s, per_s / best, 0, 0, p50, p99])
         for times, connections in LOADS:
             plan = Plan(times * best, args.seconds, connections, shop.items, SIZE, 1_000)
-            found = asyncio.run(measure(f"http://127.0.0.1:{port}", "", plan))
-            rows.append(row(f"{times:g} times, {connections} connections", best, found))
+            seen = asyncio.run(measure(f"http://127.0.0.1:{port}", "", plan))
+            rows.append(row(f"{times:g} times, {connections} connections", best, seen))
     columns = ["load", "due/s", "answered/s", "of the best", "429, 503", "other", "p50 ms", "p99 ms"]
     harness.publish("b19_overload", f"B19: lists of {SIZE} items, one process, overloaded", columns, rows)
 

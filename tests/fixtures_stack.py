@@ -1,8 +1,10 @@
 """Fixtures of the local stack: a real broker and a real MLflow, each once for the whole run of the suite."""
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 
@@ -77,29 +79,34 @@ class MlflowServer(Process):
         return self.settings.tracking_uri
 
 
+Part = TypeVar("Part", bound=Process)
+
+
 def stack_settings(state: object, **kafka: int) -> Settings:
     """Settings of a stack that keeps everything in that folder, on free ports, with a small broker."""
     overrides = {"paths": {"state": str(state)}, "kafka": {"heap_mb": 256, **kafka}}
     return settings_module.load(environ={}, overrides=overrides)
 
 
+@contextlib.contextmanager
+def running(part: Part) -> Iterator[Part]:
+    """The part, started, until the end of the block."""
+    try:
+        part.start()
+        yield part
+    finally:
+        part.stop()
+
+
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """The suite's broker. Tests share it: use topics of your own, or `empty_topics` before you begin."""
-    broker = Broker(stack_settings(tmp_path_factory.mktemp("kafka")))
-    try:
-        broker.start()
+    with running(Broker(stack_settings(tmp_path_factory.mktemp("kafka")))) as broker:
         yield broker
-    finally:
-        broker.stop()
 
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """The suite's MLflow server. Tests share it: use experiments and model names of your own."""
-    server = MlflowServer(stack_settings(tmp_path_factory.mktemp("mlflow")))
-    try:
-        server.start()
+    with running(MlflowServer(stack_settings(tmp_path_factory.mktemp("mlflow")))) as server:
         yield server
-    finally:
-        server.stop()

@@ -102,7 +102,7 @@ async def _keep_asking(
             moment, message = waiting.popleft()
             try:
                 writer.write(message)
-                status = await _answered(reader)
+                status = await answered(reader)
             except (OSError, asyncio.IncompleteReadError):
                 seen.unanswered += 1
                 writer.close()
@@ -115,7 +115,8 @@ async def _keep_asking(
         writer.close()
 
 
-async def _answered(reader: asyncio.StreamReader) -> int:
+async def answered(reader: asyncio.StreamReader) -> int:
+    """Read one answer, body and all; its status."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.features import shapes as s
 from pipelines.features.compiled import compiled
-from pipelines.features.lookups import MISSING
+from pipelines.features.lookups import MISSING, row_in
 from pipelines.features.program import Ints
 from pipelines.features.shapes import Shape
 
@@ -25,13 +25,7 @@ class Numbered(NamedTuple):
 @compiled
 def number_of(numbered: Numbered, key: int) -> int:
     """The number of a hash; MISSING when it has none."""
-    last = numbered.index_keys.size - 1
-    place = key & last
-    while numbered.index_keys[place] != 0:
-        if numbered.index_keys[place] == key:
-            return int(numbered.index_rows[place])
-        place = (place + 1) & last
-    return MISSING
+    return int(row_in(numbered.index_keys, numbered.index_rows, key))
 
 
 @compiled

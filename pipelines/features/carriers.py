@@ -129,20 +129,13 @@ class Carrier:
     def read(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
         """Features of the candidates as float32[items, names], as the replay reads them for a decision that
         shows these items in this order. Raises FeatureError for a record of another layout."""
-        return np.ascontiguousarray(self._read(request, stored)[:, : len(self.definitions.names)])
-
-    def outcomes(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
-        """Outcomes of each candidate so far, and their smoothed rate, as float32[items, 2]: the baselines of
-        `Probes`."""
-        return self._read(request, stored)[:, len(self.definitions.names) :]
-
-    def _read(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
         for part in self._asked_parts(request):
             self._load(part, stored)
-        return self._features(request)
+        return np.ascontiguousarray(self._features(request)[:, : len(self.definitions.names)])
 
     def _features(self, request: Request) -> npt.NDArray[np.float32]:
-        """What the kernel reads for the request from the states as they are now."""
+        """What the kernel reads for the request from the states as they are now: features, and behind them
+        the baselines of `Probes`."""
         _, items = self.asked(request)
         features: npt.NDArray[np.float32] = read(
             self.definitions.program,

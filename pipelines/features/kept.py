@@ -83,7 +83,8 @@ class KeptCarrier(Carrier):
         return np.ascontiguousarray(self._read_kept(request, stored)[:, : len(self.definitions.names)])
 
     def outcomes_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
-        """As `Carrier.outcomes`, in the same way."""
+        """Outcomes of each candidate so far, and their smoothed rate, as float32[items, 2], in the same
+        way."""
         return self._read_kept(request, stored)[:, len(self.definitions.names) :]
 
     def _read_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:

@@ -63,15 +63,22 @@ def fill_index(index_keys: Ints, index_rows: Ints, keys: Ints) -> None:
 
 
 @compiled
-def row_of(catalog: Lookups, key: int) -> int:
-    """Row of the item with this hash, MISSING for an unknown one."""
-    last = catalog.index_keys.size - 1
+def row_in(index_keys: Ints, index_rows: Ints, key: int) -> int:
+    """The row that an index with open addressing has for the key, MISSING for an unknown one: a power of two
+    of places, key 0 is free."""
+    last = index_keys.size - 1
     place = key & last
-    while catalog.index_keys[place] != 0:
-        if catalog.index_keys[place] == key:
-            return int(catalog.index_rows[place])
+    while index_keys[place] != 0:
+        if index_keys[place] == key:
+            return int(index_rows[place])
         place = (place + 1) & last
     return MISSING
+
+
+@compiled
+def row_of(catalog: Lookups, key: int) -> int:
+    """Row of the item with this hash, MISSING for an unknown one."""
+    return int(row_in(catalog.index_keys, catalog.index_rows, key))
 
 
 @compiled

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.features.compiled import compiled
+from pipelines.features.lookups import row_in
 from pipelines.features.program import Ints
 
 
@@ -66,12 +67,8 @@ def _take_rows(index_keys: Ints, index_rows: Ints, keys: Ints, count: int, rows:
 
 @compiled
 def _find_rows(index_keys: Ints, index_rows: Ints, keys: Ints, rows: Ints) -> None:
-    last = index_keys.size - 1
     for i in range(keys.size):
-        place = keys[i] & last
-        while index_keys[place] not in (0, keys[i]):
-            place = (place + 1) & last
-        rows[i] = index_rows[place] if index_keys[place] == keys[i] and keys[i] != 0 else -1
+        rows[i] = row_in(index_keys, index_rows, keys[i])
 
 
 def grown(words: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:

@@ -56,9 +56,11 @@ def dags_test(
             raise StackError(f"no DAG {dag_id!r}{nearest(dag_id, known)}; known: {', '.join(known)}")
     prepare(settings, say)
     date = datetime.fromtimestamp(now_ms() / 1000, UTC)
-    width = max(len(dag_id) for dag_id in dag_ids) if len(dag_ids) > 1 else 0
+    width = max(map(len, dag_ids))
+    names = [f"  {dag_id:<{width}}" if len(dag_ids) > 1 else "" for dag_id in dag_ids]
     runs = [
-        _Run(dag_id, date, settings, partial(_say_of, say, dag_id.ljust(width)[:width])) for dag_id in dag_ids
+        _Run(dag_id, date, settings, partial(_say_after, name, say))
+        for dag_id, name in zip(dag_ids, names, strict=True)
     ]
     arguments = [date.isoformat(), "--conf", json.dumps(dict(conf))]
     try:
@@ -108,8 +110,8 @@ class _Run:
         return DagRun(self.dag, self.process.returncode == 0, self.log, tasks)
 
 
-def _say_of(say: Say, dag: str, line: str) -> None:
-    say(f"  {dag}{line}" if dag else line)
+def _say_after(name: str, say: Say, line: str) -> None:
+    say(name + line)
 
 
 def last_words(run: DagRun, lines: int = 15) -> list[str]:
@@ -149,7 +151,6 @@ def _any_runs(runs: Sequence[_Run]) -> bool:
         return False
     with suppress(subprocess.TimeoutExpired):
         going[0].wait(POLL_S)
-        return len(going) > 1
     return True
 
 

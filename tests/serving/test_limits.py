@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.cli._load import Plan, measure
 from pipelines.models.registry import Registry
-from tests.fixtures_stack import Broker, stack_settings
+from tests.fixtures_stack import Broker, running, stack_settings
 from tests.serving import stage
 from tests.serving.served import Served, installation, register, renamed
 from tests.serving.topics import read_topic
@@ -21,12 +21,8 @@ MODEL = "limited-ranker"
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
     """A broker that may be killed."""
-    own = Broker(stack_settings(tmp_path_factory.mktemp("mortal")))
-    try:
-        own.start()
+    with running(Broker(stack_settings(tmp_path_factory.mktemp("mortal")))) as own:
         yield own
-    finally:
-        own.stop()
 
 
 @pytest.fixture(scope="module")
