@@ -34,7 +34,8 @@ from pipelines.client import Client
 from pipelines.stack import ports
 
 OURS, PEER, MLFLOW = "LakePulse", "FastAPI, Redis, XGBoost", "mlflow models serve"
-CONNECTIONS = (1, 16)
+CONNECTIONS, USERS = (1, 16), 500
+WARM_UP_S = 20.0  # the JVM of the stream beside ours is cold at first
 Contender = tuple[int, str, list[bytes], list[psutil.Process]]
 """Port, path, bodies, processes that answer."""
 
@@ -48,7 +49,7 @@ def columns_of_user(shop: served.Shop) -> list[int]:
 def ours(shop: served.Shop, size: int) -> Iterator[Contender]:
     """The scoring service, and the stream that folds its decisions; its answer's scores are those of the
     booster, to the bit."""
-    bodies = served.bodies(shop, size)
+    bodies = served.bodies(shop, size, shop.users[:USERS])
     with served.stream(shop), served.service(shop, max_waiting=256) as (port, process):
         with Client(f"http://127.0.0.1:{port}", timeout_s=30) as client:
             asked = json.loads(bodies[0])
@@ -71,7 +72,7 @@ def peer(shop: served.Shop, size: int) -> Iterator[Contender]:
     shop.booster.save_model(model)
     port = ports.free_port()
     log = shop.settings.state / "peer.log"
-    bodies = served.bodies(shop, size)
+    bodies = served.bodies(shop, size, shop.users[:USERS])
     with ValkeyServer() as server:
         store = redis.Redis(port=server.port)
         store.mset({f"u:{user}": shop.features[0, of_user].tobytes() for user in shop.users})
@@ -142,7 +143,7 @@ def compare(size: int, name: str, title: str) -> None:
         kinds = {PEER: peer, OURS: ours, MLFLOW: by_mlflow}
         found = {who: running.enter_context(start(shop, size)) for who, start in kinds.items()}
         for port, path, bodies, _ in found.values():
-            asking.figures(port, path, bodies, 16, 3.0, [])
+            asking.figures(port, path, bodies, 16, WARM_UP_S, [])
         cases = {
             f"{who}, {connections}": lambda c=contender, n=connections: asking.figures(
                 c[0], c[1], c[2], n, args.seconds, c[3]

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,11 +172,11 @@ def await_ok(
     raise SystemExit(f"nothing answers {path} at port {port}:\n{log.read_text()[-3000:]}")
 
 
-def bodies(of: Shop, size: int, count: int = 500) -> list[bytes]:
-    """Requests for lists of so many items, by ever other users."""
+def bodies(of: Shop, size: int, users: Sequence[str]) -> list[bytes]:
+    """Requests for lists of so many items, one by each of the users."""
     chance, found = np.random.default_rng(12), []
-    for number in range(count):
+    for user in users:
         chosen = chance.choice(len(of.items), size, replace=False)
-        asked = {"user_id": of.users[number % len(of.users)], "items": [of.items[at] for at in chosen]}
+        asked = {"user_id": user, "items": [of.items[at] for at in chosen]}
         found.append(json.dumps(asked).encode())
     return found
