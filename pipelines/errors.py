@@ -17,6 +17,8 @@ LakePulseError
 ├── TrainingError          the data cannot train or judge a model
 ├── ModelError             a registered model is damaged, foreign or unsafe to load
 ├── RegistryError          MLflow does not answer, or not as it should
+├── DeliveryError          a channel did not take an alert
+│   └── RefusedError       and will not take this one later either
 ├── RequestError           a request to the scoring service is refused; carries the HTTP status
 └── AuditError             an audit of a table failed
 """
@@ -84,6 +86,14 @@ class ModelError(LakePulseError):
 
 class RegistryError(LakePulseError):
     """MLflow does not answer, or not as it should."""
+
+
+class DeliveryError(LakePulseError):
+    """A channel did not take an alert; it may take it later."""
+
+
+class RefusedError(DeliveryError):
+    """A channel will never take this alert."""
 
 
 class RequestError(LakePulseError):

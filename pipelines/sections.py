@@ -218,3 +218,38 @@ class Airflow:
 
     port: int
     parallelism: int
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """From findings to incidents, who hears of them, and where they are reviewed."""
+
+    trigger_ms: int
+    merge_gap_minutes: int
+    cooldown_minutes: int
+    link_share: float
+    exposure_unit: float
+    levels: tuple[float, ...]
+    notify_level: str
+    hold_level: str
+    most_notifications: int
+    notify_pause_minutes: int
+    capacity_per_day: int
+    samples_per_day: int
+    double_share: float
+    expected_days: int
+    evidence_days: float
+    explore_share: float
+    seed: int
+    to_kafka: bool
+    webhook_url: str
+    mail_host: str
+    mail_port: int
+    mail_tls: str
+    mail_from: str
+    mail_to: tuple[str, ...]
+    retry_most_s: float
+    outbox_mb: int
+    page_url: str
+    host: str
+    port: int

@@ -20,6 +20,7 @@ import yaml
 from pipelines.errors import SettingsError, nearest
 from pipelines.sections import (
     Airflow,
+    Alerts,
     Gate,
     Gold,
     Kafka,
@@ -62,6 +63,7 @@ class Settings:
     gate: Gate
     serving: Serving
     airflow: Airflow
+    alerts: Alerts
     profile: str = "local"
     root: Path = field(default_factory=project_root)
 

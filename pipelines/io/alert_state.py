@@ -1,0 +1,90 @@
+"""The state of the alerts beside the stream's checkpoint: what a micro-batch made of it is kept, with its
+rows and messages, before any of them is written.
+
+So a process may be killed anywhere: the next one finds either the state before the micro-batch, or the state
+after it with everything that is to be written, and writes what is not there yet.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+from pyarrow import fs
+
+from pipelines.anomalies.alert_batches import State
+from pipelines.anomalies.alert_rows import Message
+from pipelines.io import checkpoints
+from pipelines.io.checkpoints import is_local, local_path
+from pipelines.settings import Settings
+
+FILE = "alerts.state"
+
+
+class Kept(msgspec.Struct):
+    """The state after a micro-batch of a writer, and what that micro-batch is to write: rows by table, as
+    Arrow streams, and messages."""
+
+    writer: str = ""
+    batch: int = -1
+    state: State = msgspec.field(default_factory=State)
+    rows: dict[str, bytes] = {}
+    messages: list[Message] = []
+
+    def is_after(self, writer: str, batch: int) -> bool:
+        """Whether this is the state after that micro-batch."""
+        return self.writer == writer and self.batch >= batch
+
+
+def packed(rows: pa.Table) -> bytes:
+    """Rows as bytes."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def unpacked(content: bytes) -> pa.Table:
+    """Rows that were `packed`."""
+    return pa.ipc.open_stream(content).read_all()
+
+
+class StateFile:
+    """The one file of a query's state, replaced as a whole."""
+
+    def __init__(self, settings: Settings, query: str) -> None:
+        """Beside the query's checkpoint; nothing is read yet."""
+        self._where = f"{checkpoints.location(settings, query)}.{FILE}"
+
+    def load(self) -> Kept:
+        """What was saved last; an empty state before that."""
+        if is_local(self._where):
+            path = local_path(self._where)
+            content = path.read_bytes() if path.is_file() else b""
+        else:
+            system, path = fs.FileSystem.from_uri(self._where)
+            is_there = system.get_file_info(path).type == fs.FileType.File
+            content = system.open_input_stream(path).read() if is_there else b""
+        return msgspec.msgpack.decode(content, type=Kept) if content else Kept()
+
+    def save(self, kept: Kept) -> None:
+        """Replace what was saved, whole or not at all. (An object store replaces an object as a whole.)"""
+        content = msgspec.msgpack.encode(kept)
+        if is_local(self._where):
+            _replace(local_path(self._where), content)
+            return
+        system, path = fs.FileSystem.from_uri(self._where)
+        with system.open_output_stream(path) as stream:
+            stream.write(content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
