@@ -110,7 +110,7 @@ def signature(secret: str, seconds: int, body: bytes) -> str:
     """The header that signs a body and the time of its sending: HMAC-SHA256 of `<seconds>.<body>`.
 
     >>> signature("key", 1, b"{}")[:9]
-    't=1,v1=66'
+    't=1,v1=1b'
     """
     told = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={seconds},v1={told}"

@@ -27,12 +27,13 @@ TABLES = {table.name: table for table in (ALERTS, SUPPRESSED)}
 
 @dataclass(frozen=True)
 class Raiser:
-    """Everything that one query of alerts needs: how rows become findings, where its state is, what people
-    have said, who is told, and the clock (epoch ms)."""
+    """Everything that one query of alerts needs: how rows become findings, how many entities were seen with
+    a link, where its state is, what people have said, who is told, and the clock (epoch ms)."""
 
     settings: Settings
     of_outliers: Findings
     of_drops: Findings
+    seen: Seen
     file: StateFile
     said: Said
     deliveries: Deliveries
@@ -42,7 +43,7 @@ class Raiser:
         """Take rows of `watched.arrivals`; how many they were."""
         kept = self.file.load()
         if not kept.is_after(batch.writer, batch.id):
-            kept = self._after(kept, rows, batch, spark)
+            kept = self._after(kept, rows, batch)
             self.file.save(kept)
         for name, content in kept.rows.items():
             delta.append_rows_once(unpacked(content), TABLES[name], self.settings, batch, spark)
@@ -50,10 +51,9 @@ class Raiser:
             self.deliveries.put(one)
         return int(rows.num_rows)
 
-    def _after(self, before: Kept, rows: pa.Table, batch: delta.Batch, spark: SparkSession) -> Kept:
+    def _after(self, before: Kept, rows: pa.Table, batch: delta.Batch) -> Kept:
         config, now = self.settings.alerts, self.now_ms()
-        seen = entities_seen(self.settings, spark)
-        given = watched(rows, self.of_outliers, self.of_drops, seen, before.state, config)
+        given = watched(rows, self.of_outliers, self.of_drops, self.seen, before.state, config)
         raised = raise_incidents(before.state, given, now, config, self.said.rules(now))
         tables = {
             ALERTS.name: alert_rows(raised.changed, now, config),
