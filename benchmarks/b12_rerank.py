@@ -34,7 +34,7 @@ from pipelines.client import Client
 from pipelines.stack import ports
 
 OURS, PEER, MLFLOW = "LakePulse", "FastAPI, Redis, XGBoost", "mlflow models serve"
-CONNECTIONS, USERS = (1, 16), 500
+CONNECTIONS, USERS = (1, 16), 2_000  # all of the shop, so that each asks again after some seconds
 WARM_UP_S = 20.0  # the JVM of the stream beside ours is cold at first
 Contender = tuple[int, str, list[bytes], list[psutil.Process]]
 """Port, path, bodies, processes that answer."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from ipaddress import ip_address
-from pathlib import Path
-
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
 
 from pipelines.errors import SettingsError
+from pipelines.sections import Serving
 from pipelines.serving.access import Access
 from pipelines.serving.http import App
 from pipelines.serving.keeper import Keeper, tokens_of
+from pipelines.serving.wire import Wire
 
 log = logging.getLogger("lakepulse")
 BACKLOG = 1024
@@ -51,35 +50,24 @@ async def serve(keeper: Keeper, host: str, port: int, insecure: bool, tell_ready
     access = Access(tokens_of(service))
     check_open(host, access.tokens is not None, insecure)
     app = App(service, access, keeper.is_ready, keeper.health, keeper.rollback)
-    has_tls = bool(serving.tls_certificate)
-    server = Server(
-        app,
-        address=host,
-        port=port,
-        interface=Interfaces.RSGI,
-        http=HTTPModes.auto,
-        websockets=False,
-        backlog=BACKLOG,
-        backpressure=BACKLOG,
-        log_enabled=False,
-        ssl_cert=Path(serving.tls_certificate) if has_tls else None,
-        ssl_key=Path(serving.tls_key) if has_tls else None,
-    )
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
-    listening = asyncio.create_task(server.serve())
+    wire = Wire(app, loop)
+    try:
+        await wire.listen(host, port, tls_of(serving), BACKLOG, shares_port=serving.workers > 1)
+    except OSError as problem:
+        raise SettingsError(f"nobody can listen on {host}:{port}: {problem}") from None
     keeping = [
         asyncio.create_task(keeper.keep(access, app.write_lines)),
         asyncio.create_task(keeper.keep_popular()),
     ]
     tell_ready()
     ended = asyncio.create_task(stop.wait())
-    await asyncio.wait([ended, listening, *keeping], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([ended, *keeping], return_when=asyncio.FIRST_COMPLETED)
     until = loop.time() + serving.drain_s
     await _drain(keeper, app, until - serving.drain_s / 2)
-    server.stop()  # type: ignore[no-untyped-call]
-    await listening
+    await wire.close(until)
     for task in keeping:
         if task.done():
             task.result()  # raises what ended it
@@ -97,3 +85,19 @@ async def _drain(keeper: Keeper, app: App, until: float) -> None:
     loop = asyncio.get_running_loop()
     while app.waiting.total() and loop.time() < until:
         await asyncio.sleep(0.02)
+
+
+def tls_of(serving: Serving) -> ssl.SSLContext | None:
+    """What speaks TLS with the settings' certificate; None without one. Raises SettingsError for one that
+    cannot be used."""
+    if not serving.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(serving.tls_certificate, serving.tls_key or None)
+    except (OSError, ssl.SSLError) as problem:
+        raise SettingsError(
+            f"serving.tls_certificate {serving.tls_certificate} with serving.tls_key "
+            f"{serving.tls_key or '(none)'} cannot be used: {problem}"
+        ) from None
+    return context
