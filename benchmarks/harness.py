@@ -92,12 +92,7 @@ def median(runs: list[dict[str, Any]], figure: str) -> float:
 def publish(name: str, title: str, columns: list[str], rows: list[list[Any]], **facts: Any) -> None:
     """Print a table of results, keep it with its `facts` and the machine in benchmarks/results/<name>.json,
     and write docs/benchmarks.md anew from all that is kept."""
-    sheet = Sheet(title=title, title_justify="left")
-    for column in columns:
-        sheet.add_column(column, justify="left" if column == columns[0] else "right")
-    for row in rows:
-        sheet.add_row(*map(told, row))
-    console.print(sheet)
+    show(title, columns, rows)
     RESULTS.mkdir(exist_ok=True)
     machine = {
         "cpus": os.cpu_count(),
@@ -109,6 +104,16 @@ def publish(name: str, title: str, columns: list[str], rows: list[list[Any]], **
     PAGE.write_text(
         page({path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))})
     )
+
+
+def show(title: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """Print a table of results."""
+    sheet = Sheet(title=title, title_justify="left")
+    for column in columns:
+        sheet.add_column(column, justify="left" if column == columns[0] else "right")
+    for row in rows:
+        sheet.add_row(*map(told, row))
+    console.print(sheet)
 
 
 def told(cell: Any) -> str:
@@ -130,6 +135,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
             "|---" + "|---:" * (len(kept["columns"]) - 1) + "|",
         ]
         lines += ["| " + " | ".join(map(told, row)) + " |" for row in kept["rows"]]
-        about = f"`python -m benchmarks.{name}`, on {machine['cpus']} cores ({machine['processor']})."
+        command = f"python -m benchmarks.{name}{kept.get('arguments', '')}"
+        about = f"`{command}`, on {machine['cpus']} cores ({machine['processor']})."
         parts.append("\n".join([f"## {kept['title']}", about, "", *lines]))
     return "\n\n".join(parts) + "\n"

@@ -20,7 +20,8 @@ LakePulseError
 ├── DeliveryError          a channel did not take an alert
 │   └── RefusedError       and will not take this one later either
 ├── RequestError           a request to the scoring service is refused; carries the HTTP status
-└── AuditError             an audit of a table failed
+├── AuditError             an audit of a table failed
+└── WatchError             a metric cannot be watched: its configuration, a window or kept state is wrong
 """
 
 
@@ -107,6 +108,10 @@ class RequestError(LakePulseError):
 
 class AuditError(LakePulseError):
     """An audit of a table failed."""
+
+
+class WatchError(LakePulseError, ValueError):
+    """A metric cannot be watched: its configuration, a window or kept state is wrong."""
 
 
 def nearest(word: str, known: "list[str] | tuple[str, ...]") -> str:

@@ -1,0 +1,276 @@
+"""Drops in metrics: each window of a metric beside what its own past lets expect.
+
+>>> import datetime
+>>> watch = MetricWatch(WatchConfig(window_s=3600, warm_up_s=0))
+>>> monday = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)
+>>> for hour in range(21 * 24):
+...     verdict = watch.update(monday + datetime.timedelta(hours=hour), 1000)
+>>> verdict.alert, round(verdict.expected)
+(False, 1000)
+>>> watch.update(monday + datetime.timedelta(hours=21 * 24), 400).alert
+True
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipelines.anomalies import drop_kernel as kernel
+from pipelines.anomalies.drop_config import PHASES, RATIO, WatchConfig
+from pipelines.anomalies.drop_learning import States
+from pipelines.anomalies.drop_rules import Place, new_states, rules_of
+from pipelines.anomalies.known_events import known_at
+from pipelines.errors import WatchError, nearest
+
+REASONS = (
+    "",
+    "no value",
+    "the window is not complete",
+    "no exposure",
+    "known event",
+    "too little history",
+    "too little traffic",
+)
+Time = int | str | datetime.datetime | np.datetime64
+"""The start of a window: milliseconds since the epoch, ISO 8601, or a time; UTC unless it says otherwise."""
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a window of a metric is held to be. `low` and `high` hold 99 of 100 usual windows."""
+
+    score: float  # -log10(p); NaN where the window is not scored
+    p: float  # chance of a window so unusual in a time in which nothing is wrong
+    alert: bool  # the first window of an episode with p up to the budget's threshold
+    expected: float
+    low: float
+    high: float
+    reason: str = ""  # why the window is not scored; empty where it is
+    ongoing: bool = False  # an episode has begun and is not over
+    direction: str = ""  # down or up: which side is unusual
+    windows: int = 0  # how many latest windows, taken together, are the most unusual
+    baseline: str = ""  # what was expected by: rolling, day or week
+    detectable: float = (
+        math.nan
+    )  # least lasting drop, as a share, that alerts within half an hour with chance .9
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Verdicts of one window of several metrics: a column each, in the order of the metrics."""
+
+    numbers: Numbers  # [n, 6]
+    marks: NDArray[np.int64]  # [n, 6]
+    known: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, i: int) -> Verdict:
+        score, p, expected, low, high, least = (float(value) for value in self.numbers[i])
+        alert, code, phase, windows, direction, ongoing = (int(mark) for mark in self.marks[i])
+        reason = REASONS[code] + (f": {self.known[i]}" if code == kernel.KNOWN else "")
+        way = ("", "up", "down")[direction]
+        return Verdict(
+            score,
+            p,
+            bool(alert),
+            expected,
+            low,
+            high,
+            reason,
+            bool(ongoing),
+            way,
+            windows,
+            PHASES[phase],
+            least,
+        )
+
+    @property
+    def score(self) -> Numbers:
+        """As in Verdict."""
+        return self.numbers[:, kernel.SCORE]
+
+    @property
+    def p(self) -> Numbers:
+        """As in Verdict."""
+        return self.numbers[:, kernel.P]
+
+    @property
+    def alert(self) -> NDArray[np.bool_]:
+        """As in Verdict."""
+        return np.asarray(self.marks[:, kernel.ALERT] == 1)
+
+    @property
+    def expected(self) -> Numbers:
+        """As in Verdict."""
+        return self.numbers[:, kernel.EXPECTED]
+
+
+class MetricWatches:
+    """Watches of `n` metrics with one configuration and common windows; the i-th number is the i-th
+    metric's."""
+
+    def __init__(self, config: WatchConfig | Mapping[str, Any] | None = None, n: int = 1) -> None:
+        self.config = as_config(config)
+        self._rules, self._place = rules_of(self.config), Place(self.config)
+        self._states = new_states(self.config, n)
+        self._last_ms = -1
+
+    def __len__(self) -> int:
+        return len(self._states.first_ms)
+
+    def update(
+        self,
+        time: Time,
+        values: ArrayLike,
+        exposures: ArrayLike | None = None,
+        *,
+        complete: bool = True,
+        known: Sequence[str] | None = None,
+    ) -> Verdicts:
+        """Judge the window that begins at `time`, and learn from it.
+
+        A NaN is no value. `exposures` are the denominators of ratios. An incomplete window, one without value
+        or exposure, and one in a known event (the configuration's, or named in `known`, one text each) is
+        neither scored nor learnt from. Raises WatchError, and changes nothing, when time does not go forward,
+        a value or exposure is negative or infinite, or the shapes do not fit.
+        """
+        at = self._place.begin_ms(time)
+        if at <= self._last_ms:
+            raise WatchError(f"time must go forward: {_told(at)} comes after {_told(self._last_ms)}")
+        seen, exposed = self._checked(values, "value"), self._exposures(exposures)
+        on = known_at(self.config.known_events, at)
+        names = [on or (known[i] if known else "") for i in range(len(self))]
+        status = np.select(
+            [
+                [bool(name) for name in names],
+                np.full(len(self), not complete),
+                np.isnan(seen),
+                ~(exposed > 0),
+            ],
+            [kernel.KNOWN, kernel.INCOMPLETE, kernel.NO_VALUE, kernel.NO_EXPOSURE],
+            kernel.JUDGED,
+        ).astype(np.int64)
+        numbers = np.empty((len(self), 6))
+        marks = np.empty((len(self), 6), np.int64)
+        seen = np.minimum(seen, 1.0) if self.config.kind == RATIO else seen
+        when = self._place.of(at)
+        kernel.advance(self._states, self._rules, when, seen, exposed, status, numbers, marks)
+        self._last_ms = at
+        return Verdicts(numbers, marks, names)
+
+    def grow(self, n: int) -> None:
+        """Watch `n` metrics: those there are, and new ones behind them."""
+        if n < len(self):
+            raise WatchError(f"{len(self)} metrics are watched, they cannot become {n}")
+        new = new_states(self.config, n - len(self))
+        self._states = States(*(np.concatenate(both) for both in zip(self._states, new, strict=True)))
+
+    def save(self) -> bytes:
+        """All that was learnt; `load` goes on from it as if nothing had happened."""
+        content = io.BytesIO()
+        for part in (np.array(self.config.version), np.array([self._last_ms]), *self._states):
+            np.lib.format.write_array(content, part, allow_pickle=False)
+        return content.getvalue()
+
+    @classmethod
+    def load(cls, config: WatchConfig | Mapping[str, Any] | None, content: bytes) -> Self:
+        """The watches that `save` told. Raises WatchError when they had another configuration, or `content`
+        is damaged."""
+        watches = cls(config, 0)
+        try:
+            source = io.BytesIO(content)
+            version = np.lib.format.read_array(source, allow_pickle=False)
+            last, *states = (
+                np.lib.format.read_array(source, allow_pickle=False) for _ in range(1 + len(States._fields))
+            )
+        except (ValueError, EOFError, SyntaxError) as problem:
+            raise WatchError(f"the kept state of the watch is damaged: {problem}") from None
+        if str(version) != watches.config.version:
+            raise WatchError(
+                f"the kept state has configuration {version}, this watch {watches.config.version}: start anew"
+            )
+        expected = new_states(watches.config, len(states[0]))
+        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(states, expected, strict=True)):
+            raise WatchError("the kept state of the watch has another layout: start anew")
+        watches._states, watches._last_ms = States(*states), int(last[0])
+        return watches
+
+    def _checked(self, given: ArrayLike, name: str) -> Numbers:
+        found = np.array(given, np.float64)
+        if found.shape != (len(self),):
+            raise WatchError(f"{len(self)} metrics need as many numbers, not {name}s of shape {found.shape}")
+        wrong = np.flatnonzero((found < 0) | np.isinf(found))
+        if len(wrong):
+            raise WatchError(f"metric {wrong[0]}: a {name} cannot be {found[wrong[0]]}")
+        return found
+
+    def _exposures(self, given: ArrayLike | None) -> Numbers:
+        if self.config.kind != RATIO:
+            return np.ones(len(self))
+        if given is None:
+            raise WatchError("a ratio needs its exposure: the number that it is a share of")
+        return np.nan_to_num(self._checked(given, "exposure"), nan=0.0)
+
+
+class MetricWatch:
+    """The watch of one metric: `update` judges its windows in the order of time."""
+
+    def __init__(self, config: WatchConfig | Mapping[str, Any] | None = None) -> None:
+        """Raises WatchError for a configuration that cannot be."""
+        self._watches = MetricWatches(config, 1)
+
+    @property
+    def config(self) -> WatchConfig:
+        """The configuration."""
+        return self._watches.config
+
+    def update(
+        self, time: Time, value: float | None, exposure: float | None = None, *, complete: bool = True
+    ) -> Verdict:
+        """As MetricWatches.update, for one metric; None is no value, or no exposure."""
+        if exposure is None and self.config.kind == RATIO:
+            exposure = math.nan if value is None or math.isnan(value) else None
+        exposures = None if exposure is None else [exposure]
+        return self._watches.update(
+            time, [math.nan if value is None else value], exposures, complete=complete
+        )[0]
+
+    def save(self) -> bytes:
+        """As MetricWatches.save."""
+        return self._watches.save()
+
+    @classmethod
+    def load(cls, config: WatchConfig | Mapping[str, Any] | None, content: bytes) -> Self:
+        """As MetricWatches.load."""
+        watch = cls(config)
+        watch._watches = MetricWatches.load(config, content)
+        if len(watch._watches) != 1:
+            raise WatchError(f"the kept state is that of {len(watch._watches)} metrics")
+        return watch
+
+
+def as_config(given: WatchConfig | Mapping[str, Any] | None) -> WatchConfig:
+    """A configuration from a mapping of its fields, or the default one. Raises WatchError for an unknown
+    field."""
+    if isinstance(given, WatchConfig):
+        return given
+    known = tuple(field.name for field in fields(WatchConfig))
+    for key in given or {}:
+        if key not in known:
+            raise WatchError(f"a watch has no setting {key!r}{nearest(key, known)}")
+    return WatchConfig(**(given or {}))
+
+
+def _told(time_ms: int) -> str:
+    return datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC).isoformat()
