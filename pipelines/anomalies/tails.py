@@ -10,7 +10,7 @@ from pipelines.anomalies.machine import compiled
 MOST_TERMS = 3_000
 TINY = 1e-300
 MANY = 200.0
-"""Expected number above which half of a number's own chance is well enough told by the number less a half."""
+"""Numbers above which half of a number's own chance is well enough told by the number less a half."""
 
 
 @compiled
@@ -92,7 +92,7 @@ def counts_below(x, mean, variance):  # type: ignore[no-untyped-def]
     own chance included; x need not be whole."""
     size = mean * mean / (variance - mean)
     p = size / (size + mean)
-    if mean > MANY:
+    if min(x, mean) > MANY:
         return beta_below(p, size, x + 0.5)
     below = beta_below(p, size, x) if x > 0.0 else 0.0
     return 0.5 * (below + beta_below(p, size, x + 1.0))
@@ -103,7 +103,7 @@ def counts_above(x, mean, variance):  # type: ignore[no-untyped-def]
     """As `counts_below`, above x."""
     size = mean * mean / (variance - mean)
     p = mean / (size + mean)
-    if mean > MANY:
+    if min(x, mean) > MANY:
         return beta_below(p, x + 0.5, size)
     at_least = beta_below(p, x, size) if x > 0.0 else 1.0
     return 0.5 * (at_least + beta_below(p, x + 1.0, size))

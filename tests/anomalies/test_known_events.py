@@ -7,7 +7,7 @@ from pipelines.errors import WatchError
 
 CALENDAR = """
 - {name: sale, start: 2026-11-27, end: 2026-11-28T06:00:00+01:00}
-- {name: web is down, start: "2026-12-01T10:00Z", end: "2026-12-01T12:00Z", segments: source=web, metrics: "c*"}
+- {name: web is down, start: "2026-12-01T10:00Z", end: "2026-12-01T12:00Z", segments: source=web, metrics: c*}
 """
 
 
