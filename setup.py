@@ -20,7 +20,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=["pipelines", "pipelines.*", "jobs", "jobs.*"]),
-    package_data={"pipelines.stack": ["*.sh"]},
+    package_data={"pipelines.stack": ["*.sh"], "pipelines.serving": ["review/*"]},
     install_requires=RUNTIME.split(),
     entry_points={"console_scripts": ["lakepulse = pipelines.cli:main"]},
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-HELP = "start the local stack: Kafka, MLflow, streams, scoring service; what runs already stays as it is"
+HELP = "start the local stack: Kafka, MLflow, streams, scoring service, review page; what runs already stays"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pipelines.clock import now_ms
@@ -14,6 +13,7 @@ from pipelines.features.definitions import compile_definitions
 from pipelines.io import decided, items
 from pipelines.io.late_store import LateStore
 from pipelines.io.outbox import Outbox
+from pipelines.io.tokens import tokens
 from pipelines.models import package
 from pipelines.models.explanation import explain
 from pipelines.models.promotion import model_cache
@@ -36,12 +36,6 @@ def outside(settings: Settings, domain: Domain, worker: int) -> Outside:
         decided=partial(explained, settings),
         now_ms=now_ms,
     )
-
-
-def tokens(settings: Settings) -> str | None:
-    """The text of the tokens' file; None without one."""
-    path = Path(settings.serving.tokens) if settings.serving.tokens else settings.state / "tokens"
-    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def explained(settings: Settings, decision_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import deltalake
 import pyarrow as pa
 
 from pipelines.anomalies.alert_batches import Rules
@@ -18,7 +19,7 @@ from pipelines.contracts.table import Table
 from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import REVIEWS, SILENCES
 from pipelines.errors import SettingsError
-from pipelines.io import parts
+from pipelines.io import delta, lake, parts
 from pipelines.session import Lender
 from pipelines.settings import Settings
 
@@ -28,17 +29,24 @@ Row = dict[str, Any]
 class Said:
     """Tables that change seldom: their valid rows, read again when there is another version."""
 
-    def __init__(self, settings: Settings, spark: Lender) -> None:
-        """Nothing is read yet."""
+    def __init__(self, settings: Settings, spark: Lender | None) -> None:
+        """Nothing is read yet. Without `spark` a lake that is not of this machine is read by delta-rs."""
         self._settings, self._spark = settings, spark
         self._known: dict[str, tuple[int, list[Row]]] = {}
 
     def rows(self, table: Table) -> list[Row]:
         """The table's valid rows."""
-        version = parts.version(self._settings, table, self._spark)
+        names, spark = table.schema.names, self._spark
+        if spark is None:
+            version = lake.version(self._settings, table) or 0
+        else:
+            version = parts.version(self._settings, table, spark)
         known = self._known.get(table.name)
         if known is None or known[0] != version:
-            found = parts.valid_rows(self._settings, table, table.schema.names, self._spark, at=version)
+            if spark is None:
+                found = lake.rows(self._settings, table, names)
+            else:
+                found = parts.valid_rows(self._settings, table, names, spark, at=version)
             known = self._known[table.name] = (version, found.to_pylist())
         return known[1]
 
@@ -89,6 +97,11 @@ def ended(row: Row) -> Row:
     }
 
 
-def append(settings: Settings, table: Table, rows: Sequence[Row], spark: Lender) -> None:
-    """Append what somebody has said."""
-    parts.append(pa.Table.from_pylist(list(rows), arrow_schema(table.schema)), settings, table, spark)
+def append(settings: Settings, table: Table, rows: Sequence[Row]) -> None:
+    """Append what somebody has said, without Spark."""
+    typed = pa.Table.from_pylist(list(rows), arrow_schema(table.schema))
+    if parts.is_here(settings, table):
+        delta.ensure_local(settings, table)
+        delta.append_arrow(typed, table, settings, mark="")
+    else:
+        deltalake.write_deltalake(lake.location(settings, table), typed, mode="append")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipelines.errors import RequestError, SettingsError, nearest
 
-SCOPES = ("rank", "events", "admin")
+SCOPES = ("rank", "events", "review", "admin")
 MOST_CLIENTS = 10_000
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 

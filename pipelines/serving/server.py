@@ -5,39 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import ssl
 import sys
 from collections.abc import Callable
-from ipaddress import ip_address
 
 from pipelines.errors import SettingsError
-from pipelines.sections import Serving
 from pipelines.serving.access import Access
 from pipelines.serving.http import App
 from pipelines.serving.keeper import Keeper, tokens_of
+from pipelines.serving.listening import BACKLOG, check_open, tls_of
 from pipelines.serving.wire import Wire
 
 log = logging.getLogger("lakepulse")
-BACKLOG = 1024
 QUIET_S = 0.3
 SWITCH_S = 0.0005
 """How long a thread that makes the next engine ready may keep requests waiting for the interpreter; Python's
 own 5 ms are as long as five rankings."""
-
-
-def check_open(host: str, has_tokens: bool, insecure: bool) -> None:
-    """Raise SettingsError for an address that others can reach while nobody needs a token.
-
-    >>> check_open("127.0.0.1", has_tokens=False, insecure=False)
-    """
-    is_loopback = host == "localhost" or (
-        (host[:1].isdigit() or ":" in host) and ip_address(host).is_loopback
-    )
-    if not (has_tokens or insecure or is_loopback):
-        raise SettingsError(
-            f"serving.host is {host}, which others can reach, and there are no tokens: set serving.tokens, "
-            "or start with --insecure"
-        )
 
 
 async def serve(keeper: Keeper, host: str, port: int, insecure: bool, tell_ready: Callable[[], None]) -> int:
@@ -85,19 +67,3 @@ async def _drain(keeper: Keeper, app: App, until: float) -> None:
     loop = asyncio.get_running_loop()
     while app.waiting.total() and loop.time() < until:
         await asyncio.sleep(0.02)
-
-
-def tls_of(serving: Serving) -> ssl.SSLContext | None:
-    """What speaks TLS with the settings' certificate; None without one. Raises SettingsError for one that
-    cannot be used."""
-    if not serving.tls_certificate:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(serving.tls_certificate, serving.tls_key or None)
-    except (OSError, ssl.SSLError) as problem:
-        raise SettingsError(
-            f"serving.tls_certificate {serving.tls_certificate} with serving.tls_key "
-            f"{serving.tls_key or '(none)'} cannot be used: {problem}"
-        ) from None
-    return context

@@ -88,6 +88,7 @@ def test_status_shows_what_answers_where(stack: Stack) -> None:
         "mlflow": "running",
         "streams": "stopped",
         "service": "stopped",
+        "reviews": "stopped",
     }
     assert parts["kafka"]["address"] == stack.settings.bootstrap
     assert parts["mlflow"]["address"] == stack.settings.tracking_uri
