@@ -1,11 +1,12 @@
-"""Keep the lake quick and sound: fold the small files of the streams, audit silver and gold.
+"""Keep lake and store quick and sound: fold the streams' small files, audit silver and gold, purge the store.
 
 | task | what it does | what a failure means |
 |---|---|---|
 | compact | folds small files into larger ones | tables stay correct and get slower to read |
 | audit | checks silver and gold against their contracts | an expectation does not hold, see the Data Docs |
+| purge | builds the online store anew without what is held out, when that has changed | the old one stays |
 
-The two do not wait for each other's success, but run one at a time: each wants the whole machine.
+They do not wait for each other's success, but run one at a time: each wants the whole machine.
 """
 
 import os
@@ -44,3 +45,4 @@ with DAG(
     BashOperator(
         task_id="audit", bash_command='./spark-submit.sh audit_quality --domain "$DOMAIN"', retries=0
     )
+    BashOperator(task_id="purge", bash_command='./spark-submit.sh rebuild_store --purge --domain "$DOMAIN"')

@@ -9,6 +9,7 @@ from pipelines.features.catalog import item_columns
 from pipelines.features.definitions import compile_definitions
 from pipelines.features.history import DECISION_COLUMNS, EVENT_COLUMNS
 from pipelines.io import parts
+from pipelines.io.held import HeldOut
 from pipelines.launch import light_job
 from pipelines.models.training_set import OUTCOME_COLUMNS, training_rows
 from pipelines.session import Lender
@@ -18,12 +19,10 @@ from pipelines.settings import Settings
 def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Replace the domain's rows by those of all published decisions."""
     domain, definitions = args.domain, compile_definitions(args.domain)
-    shown = (*DECISION_COLUMNS, "propensity")
-    of_items = item_columns(definitions)
-    wanted = {silver.EVENTS: EVENT_COLUMNS, silver.DECISIONS: shown, silver.ITEMS: of_items}
-    events, decisions, items = (
-        parts.valid_rows(settings, table, columns, spark) for table, columns in wanted.items()
-    )
+    held = HeldOut(settings, spark)
+    events = held.teaching_rows(silver.EVENTS, EVENT_COLUMNS)
+    decisions = held.teaching_rows(silver.DECISIONS, (*DECISION_COLUMNS, "propensity"))
+    items = parts.valid_rows(settings, silver.ITEMS, item_columns(definitions), spark)
     outcomes = parts.valid_rows(settings, gold.DECISION_OUTCOMES, OUTCOME_COLUMNS, spark)
     vectors = current(settings, spark(), domain) if definitions.needs_vectors else None
     rows = training_rows(domain.name, definitions, events, decisions, items, outcomes, vectors)
@@ -31,6 +30,7 @@ def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
         missing = f"{gold.DECISION_OUTCOMES.name} has no decision of {domain.name} yet"
         raise TrainingError(f"{missing}: run publish_gold, then this again")
     parts.replace_part(rows, settings, gold.TRAINING_ROWS, ("domain", domain.name), spark)
+    print(f"{len(held.spans)} spans of entities are held out")
     print(f"{rows.num_rows:,} rows of {decisions.num_rows:,} decisions, {len(definitions.names)} features")
     return 0
 

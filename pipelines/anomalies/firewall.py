@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipelines.anomalies.reviews import Confirmed
 from pipelines.features.columns import as_ms, whole
 
 COLUMNS: Mapping[str, str] = {
@@ -27,29 +27,14 @@ COLUMNS: Mapping[str, str] = {
 """Kinds of entities, and the column of silver's events and decisions that names them."""
 
 
-@dataclass(frozen=True)
-class Hold:
-    """An entity that does not teach from `from_ms` on and before `until_ms` (epoch ms of event time); None:
-    for good."""
-
-    entity: str
-    entity_id: str
-    from_ms: int
-    until_ms: int | None = None
-
-    def covers(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of these times lie in the hold."""
-        begun = times >= self.from_ms
-        return begun if self.until_ms is None else begun & (times < self.until_ms)
-
-
-def held(rows: pa.Table, holds: Iterable[Hold]) -> NDArray[np.bool_]:
-    """Which rows of silver.events or silver.decisions some hold covers, by event time and who did it.
+def held(rows: pa.Table, holds: Iterable[Confirmed]) -> NDArray[np.bool_]:
+    """Which rows of silver.events or silver.decisions some hold covers: by who did it, and by event time,
+    from its start to before its end (see `reviews.held_out`).
 
     A hold on a kind of entity that `rows` has no column for covers nothing.
     """
     is_held = np.zeros(rows.num_rows, bool)
-    by_kind: dict[str, dict[str, list[Hold]]] = defaultdict(lambda: defaultdict(list))
+    by_kind: dict[str, dict[str, list[Confirmed]]] = defaultdict(lambda: defaultdict(list))
     for hold in holds:
         if COLUMNS.get(hold.entity) in rows.column_names:
             by_kind[COLUMNS[hold.entity]][hold.entity_id].append(hold)
@@ -66,10 +51,11 @@ def held(rows: pa.Table, holds: Iterable[Hold]) -> NDArray[np.bool_]:
         names = list(of_entity)
         for group in np.split(order, starts[1:]):
             for hold in of_entity[names[number[group[0]]]] if group.size else ():
-                is_held[group] |= hold.covers(times[group])
+                at = times[group]
+                is_held[group] |= (hold.from_ms <= at) & (at < hold.until_ms)
     return is_held
 
 
-def taught_by(rows: pa.Table, holds: Sequence[Hold]) -> pa.Table:
+def taught_by(rows: pa.Table, holds: Sequence[Confirmed]) -> pa.Table:
     """The rows of silver.events or silver.decisions that no hold covers."""
     return rows.filter(pa.array(~held(rows, holds))) if holds else rows

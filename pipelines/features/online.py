@@ -8,7 +8,7 @@ time, or a batch that another process has folded meanwhile, changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Protocol
@@ -92,8 +92,17 @@ class _Batch:
 class Updater:
     """Folds into one store. One thread uses it."""
 
-    def __init__(self, domain: Domain, definitions: Definitions, silver: Silver, kept: Store) -> None:
-        """`kept` says for how long users and versions of items are kept."""
+    def __init__(
+        self,
+        domain: Domain,
+        definitions: Definitions,
+        silver: Silver,
+        kept: Store,
+        taught_by: Callable[[pa.Table], pa.Table] | None = None,
+    ) -> None:
+        """`kept` says for how long users and versions of items are kept; `taught_by` leaves rows of
+        silver.events and silver.decisions out of what is folded (None: none)."""
+        self._taught_by = taught_by
         self._clerk, self._codes = Clerk(domain, silver), definitions.events
         self._catalog = StoredCatalog(Catalog(definitions))
         self._carrier = Carrier(definitions, self._catalog.catalog)
@@ -136,6 +145,8 @@ class Updater:
         arrived, arrivals = _running(landed, places, offsets, store)
         ordered = landed.set_column(landed.schema.get_field_index("arrived_at"), "arrived_at", arrived)
         events, decisions, items = (_rows(sheets, table, ordered) for table in (EVENTS, DECISIONS, ITEMS))
+        if self._taught_by is not None:
+            events, decisions = (rows and self._taught_by(rows) for rows in (events, decisions))
         history = in_arrival_order(
             _table(events, EVENTS, EVENT_COLUMNS), _table(decisions, DECISIONS, DECISION_COLUMNS), self._codes
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from pipelines.io.online_store import OnlineStore, Place
 from pipelines.settings import Settings
 from pipelines.silver.events import arriving, pieces
 
+log = logging.getLogger("lakepulse")
 TOPICS = ("catalog", "interactions")
 """What is folded, in the order in which a backlog is: items are known before what happens to them."""
 
@@ -74,6 +76,18 @@ def fold_bronze(
             updater.fold(piece, store)
             count += piece.num_rows
     return count
+
+
+def build_anew(spark: SparkSession, settings: Settings, updater: Updater, store: OnlineStore) -> None:
+    """Fold bronze into the store, then what Kafka has beyond it, the last bit while the stream waits; then
+    put the store in place of the one in use."""
+    for topic in TOPICS:
+        log.info("%s: %d messages of bronze", topic, fold_bronze(spark, settings, topic, updater, store))
+    with store.hold():
+        for topic in TOPICS:
+            log.info("%s: %d more of Kafka", topic, catch_up(spark, settings, topic, updater, store))
+        store.publish()
+    log.info("the online store is new: %s", store.stats())
 
 
 def _bronze_pieces(rows: DataFrame, start: int) -> Iterator[pa.Table]:

@@ -4,13 +4,17 @@ processes, each message is folded once, and the states are those of the replay."
 import datetime
 import zlib
 from collections import Counter
+from functools import partial
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from pipelines import settings as settings_module
+from pipelines.anomalies.firewall import taught_by
+from pipelines.anomalies.reviews import Confirmed
 from pipelines.cli._file_rows import silver_of_arrivals
 from pipelines.contracts.bronze import LANDED
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
@@ -19,6 +23,7 @@ from pipelines.domain import load_domain
 from pipelines.errors import FenceError
 from pipelines.features.carriers import USER
 from pipelines.features.catalog import Catalog
+from pipelines.features.columns import as_ms
 from pipelines.features.definitions import compile_definitions
 from pipelines.features.hashing import hash_text
 from pipelines.features.history import in_arrival_order
@@ -92,9 +97,9 @@ def store(tmp_path):
         yield opened
 
 
-def an_updater(idle_days=0, catalog_days=0):
+def an_updater(idle_days=0, catalog_days=0, taught_by=None):
     kept = Store("lmdb", "", "", "", idle_days, catalog_days)
-    return Updater(SHOP, DEFINITIONS, SETTINGS.silver, kept)
+    return Updater(SHOP, DEFINITIONS, SETTINGS.silver, kept, taught_by)
 
 
 def states_in(store):
@@ -119,6 +124,29 @@ def test_the_states_are_those_of_the_replay(landed, replayed, store):
     assert sum(counts.values()) == len(landed)
     assert store.fences() == ends(landed)
     assert states_in(store) == replayed
+
+
+def test_what_is_held_out_leaves_no_trace_in_any_state(sent, landed, store):
+    silver = silver_of_arrivals(*sent, SHOP, SETTINGS)
+    whole = {name: silver[name] for name in (EVENTS.name, DECISIONS.name)}
+    users, devices = (pc.value_counts(whole[EVENTS.name][of]).to_pylist() for of in ("user_id", "device_id"))
+    times = as_ms(whole[EVENTS.name]["event_time"])
+    middle = int(np.median(times))
+    busiest = max(users, key=lambda row: row["counts"])["values"]
+    holds = [
+        Confirmed("user", busiest, 0, middle, "one incident"),
+        *(Confirmed("device", row["values"], middle, 2 * middle, "another") for row in devices[:20]),
+    ]
+    left = {name: taught_by(rows, holds) for name, rows in whole.items()}
+    assert all(0 < left[name].num_rows < whole[name].num_rows for name in whole)
+    counts = an_updater(taught_by=partial(taught_by, holds=holds)).fold(landed, store)
+    assert sum(counts.values()) == len(landed)
+    catalog = Catalog(DEFINITIONS, some_vectors(silver[ITEMS.name]["item_id"].unique().to_pylist()))
+    catalog.learn(silver[ITEMS.name])
+    replay = Replay(DEFINITIONS, catalog)
+    replay.advance(in_arrival_order(left[EVENTS.name], left[DECISIONS.name], DEFINITIONS.events))
+    assert states_in(store) == records_of(replay)
+    assert store.fences() == ends(landed)
 
 
 @pytest.mark.parametrize("seed", range(3))
