@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pipelines.clock import now_ms
-from pipelines.simulate.config import DAY_MS, Drop, ShopConfig, Spike, TasteChange
+from pipelines.simulate.config import DAY_MS, Attack, Drop, ShopConfig, Spike, TasteChange
 
 if TYPE_CHECKING:
     from pipelines.io.lines import Sink
@@ -24,7 +24,12 @@ examples:
   lakepulse simulate --out kafka --rate 2000 --start-ms now --events 0        until Ctrl-C
   lakepulse simulate --out shop.jsonl --days 7 --drops 60,3,purchase,0.1,mobile --spikes 100,1,4
 """
-INCIDENTS: dict[str, type] = {"spikes": Spike, "drops": Drop, "taste_changes": TasteChange}
+INCIDENTS: dict[str, type] = {
+    "spikes": Spike,
+    "drops": Drop,
+    "attacks": Attack,
+    "taste_changes": TasteChange,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

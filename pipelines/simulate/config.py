@@ -11,6 +11,8 @@ from pipelines.errors import SettingsError
 
 SOURCES = ("mobile", "web", "app", "partner")
 DROPPABLE = ("click", "cart", "purchase")
+CAMPAIGNS = ("boost", "scrape", "stuffing")
+THEFT = "theft"
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -41,6 +43,19 @@ class Drop:
     event_type: str = "purchase"
     keep: float = 0.0
     source: str = ""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A campaign of bots, or one theft, that begins `at_h` hours after the start.
+
+    `boost`: new accounts on two devices click one item in each list. `scrape`: accounts behind one address
+    view item after item. `stuffing`: one device tries stolen passwords. `theft`: a stranger buys with a
+    customer's account.
+    """
+
+    at_h: float
+    kind: str = CAMPAIGNS[0]
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,7 @@ class ShopConfig:
     stolen_share: float = knob(0.0005, "visits of account thieves on top, as a share of the visits")
     spikes: tuple[Spike, ...] = knob((), "at_h,hours,factor: more visits than usual")
     drops: tuple[Drop, ...] = knob((), "at_h,hours,event_type,keep[,source]: engagement that breaks")
+    attacks: tuple[Attack, ...] = knob((), f"at_h,{'|'.join((*CAMPAIGNS, THEFT))}: intruders at a set time")
     taste_changes: tuple[TasteChange, ...] = knob((), "at_h,share: users who want other things")
 
     def __post_init__(self) -> None:
@@ -104,6 +120,8 @@ class ShopConfig:
             self._check("drops", drop.event_type in DROPPABLE, f"of one of {', '.join(DROPPABLE)}")
             self._check("drops", drop.source in ("", *SOURCES), f"of one of {', '.join(SOURCES)}, or of all")
             self._check("drops", 0 <= drop.keep <= 1, "with a kept share between 0 and 1")
+        kinds = (*CAMPAIGNS, THEFT)
+        self._check("attacks", all(a.kind in kinds for a in self.attacks), f"of one of {', '.join(kinds)}")
         self._check("taste_changes", all(0 <= c.share <= 1 for c in self.taste_changes), "shares up to 1")
 
     def _check(self, name: str, holds: bool, wanted: str) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.simulate.config import SOURCES, ShopConfig
+from pipelines.simulate.config import CAMPAIGNS, SOURCES, THEFT, ShopConfig
 from pipelines.simulate.lists import HOME, Shelf
 from pipelines.simulate.people import People
 from pipelines.simulate.rows import NOTHING, Numbers, Rows, new_rows, row_type
 
 CAMPAIGN_EVENTS = 240  # of a campaign, on average
 WEB = SOURCES.index("web")
-CAMPAIGNS = ("boost", "scrape", "stuffing")
 
 
 class Intruders:
@@ -28,21 +27,20 @@ class Intruders:
         self,
         rng: np.random.Generator,
         shelf: Shelf,
-        campaigns: Numbers,
-        thefts: Numbers,
+        attacks: list[tuple[int, str]],
         session: int,
         decision: int,
     ) -> Rows:
-        """All events of the campaigns and thefts that begin at these times (epoch ms), in no order."""
+        """All events of the attacks (epoch ms, kind; no kind: a campaign by chance), in no order."""
         self.session, self.decision = session, decision
         made = [new_rows("view", 0, self.type, time=0)]
-        for start in campaigns.tolist():
-            self.campaigns += 1
-            style = CAMPAIGNS[int(rng.integers(len(CAMPAIGNS)))]
-            made += getattr(self, f"_{style}")(rng, shelf, start)
-        for start in thefts.tolist():
-            self.thefts += 1
-            made += self._theft(rng, shelf, start)
+        for start, kind in attacks:
+            if kind == THEFT:
+                self.thefts += 1
+            else:
+                self.campaigns += 1
+                kind = kind or CAMPAIGNS[int(rng.integers(len(CAMPAIGNS)))]
+            made += getattr(self, f"_{kind}")(rng, shelf, start)
         return np.concatenate(made)
 
     def _boost(self, rng: np.random.Generator, shelf: Shelf, start: int) -> list[Rows]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipelines.simulate.catalog import Catalog
-from pipelines.simulate.config import DAY_MS, HOUR_MS, ShopConfig
+from pipelines.simulate.config import DAY_MS, HOUR_MS, THEFT, ShopConfig
 from pipelines.simulate.delivery import Chunk, Delivery, Label
 from pipelines.simulate.intruders import CAMPAIGN_EVENTS, Intruders
 from pipelines.simulate.lists import Shelf
@@ -126,17 +126,30 @@ class Shop:
         visits = Visits(rng, self.config, shelf, self.people, starts, self.sessions, self.decisions)
         ordinary = visits.rows()
         intruding = self._rng(_INTRUDERS, number)
-        campaigns_per_ms = self.config.bot_share * self.config.rate / 1000 / CAMPAIGN_EVENTS
-        campaigns = _moments(intruding, begin, end, campaigns_per_ms)
-        thefts = _moments(intruding, begin, end, self.config.stolen_share * self.visits_per_ms)
         foreign = self.intruders.rows(
-            intruding, shelf, campaigns, thefts, self.sessions + len(starts), visits.decisions
+            intruding,
+            shelf,
+            self._attacks(intruding, begin, end),
+            self.sessions + len(starts),
+            visits.decisions,
         )
         self.sessions, self.decisions = self.intruders.session, self.intruders.decision
         rows = np.concatenate([ordinary, foreign])
         rows["number"] = self.events + np.arange(len(rows))
         self.events += len(rows)
         return with_late_and_doubled(self._rng(_NOISE, number), rows, self.config)
+
+    def _attacks(self, rng: np.random.Generator, begin: int, end: int) -> list[tuple[int, str]]:
+        """When intruders begin in this slice, and how: by chance, and as planned."""
+        campaigns_per_ms = self.config.bot_share * self.config.rate / 1000 / CAMPAIGN_EVENTS
+        campaigns = _moments(rng, begin, end, campaigns_per_ms)
+        thefts = _moments(rng, begin, end, self.config.stolen_share * self.visits_per_ms)
+        planned = [(self._moment(attack.at_h), attack.kind) for attack in self.config.attacks]
+        return [
+            *((start, "") for start in campaigns.tolist()),
+            *((start, THEFT) for start in thefts.tolist()),
+            *(attack for attack in planned if begin <= attack[0] < end),
+        ]
 
     def _incidents(self, begin: int, end: int) -> list[Label]:
         """What the side file says of planned incidents, in the slice in which they begin."""
@@ -145,6 +158,7 @@ class Shop:
         for name, incidents in (
             ("spike", config.spikes),
             ("drop", config.drops),
+            ("attack", config.attacks),
             ("taste_change", config.taste_changes),
         ):
             for incident in incidents:

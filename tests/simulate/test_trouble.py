@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from pipelines.contracts.records import INTERACTION
-from pipelines.simulate.config import DAY_MS
+from pipelines.errors import SettingsError
+from pipelines.simulate.config import DAY_MS, Attack
 from pipelines.simulate.noise import breakages
 from tests.simulate.played import CLEAN, play
 
@@ -175,3 +176,33 @@ def test_no_record_says_what_only_the_simulation_knows(field):
     assert field not in INTERACTION
     assert not any(field in event for event in played.events)
     assert not any(field in item["attributes"] for item in played.items)
+
+
+def test_intruders_come_when_they_are_planned_and_nobody_else_is_moved():
+    attacks = (Attack(0.2, "stuffing"), Attack(0.3, "boost"), Attack(0.4, "theft"))
+    played, quiet = play(20_000, rate=5.0, attacks=attacks), play(20_000, rate=5.0)
+    planned = {label["kind"]: label["from"] - CLEAN.start_ms for label in played.labelled("attack")}
+    assert planned == {"stuffing": 720_000, "boost": 1_080_000, "theft": 1_440_000}
+    parsed = played.parsed
+    marked = [label for name in ("bot", "stolen_account") for label in played.labelled(name)]
+    assert {label.get("campaign") for label in played.labelled("bot")} == {1, 2}
+    assert len(played.labelled("stolen_account")) >= 7
+    began = min(parsed[label["line"] - 1]["event_time"] for label in marked)
+    assert 720_000 <= began - CLEAN.start_ms < 800_000
+    strange = {label["line"] for label in marked}
+    left = [json.loads(line) for n, line in enumerate(played.lines, 1) if n not in strange]
+    until = CLEAN.start_ms + 1_700_000
+    known = [
+        Counter(
+            (e["event_time"], e["event_type"], e.get("item_id"))  # later newcomers have other numbers
+            for e in found
+            if "record" not in e and e["event_time"] < until
+        )
+        for found in (left, quiet.parsed)
+    ]
+    assert known[0] == known[1]
+
+
+def test_an_unknown_attack_is_refused():
+    with pytest.raises(SettingsError, match="attacks must be of one of boost, scrape, stuffing, theft"):
+        replace(CLEAN, attacks=(Attack(1.0, "flood"),))
