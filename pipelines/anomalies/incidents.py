@@ -116,7 +116,7 @@ def signature(kind: str, entity: str, reasons: list[Told] | tuple[Reason, ...]) 
     >>> signature("outlier", "user", [("clicks", 9.0, 0.0, 3.0), ("gap", 0.1, 1.0, 5.0), ("carts", 8, 0, 1)])
     'outlier user: clicks high, gap low'
     """
-    told = [r if isinstance(r, tuple) else (r.name, r.value, r.low, r.high) for r in reasons[:_SIGNATURE]]
+    told = [r if isinstance(r, tuple) else _told(r) for r in reasons[:_SIGNATURE]]
     names = sorted(f"{name} {'low' if value < low else 'high'}" for name, value, low, _ in told)
     return f"{kind} {entity}: {', '.join(names)}"
 
@@ -142,7 +142,7 @@ def _member_pattern(incident: Incident, member: Member) -> str:
 
 def add(incident: Incident, finding: Finding) -> None:
     """Take a finding up; one that is there already changes nothing."""
-    key, reasons = key_of(finding), [(r.name, r.value, r.low, r.high) for r in finding.reasons]
+    key, reasons = key_of(finding), [_told(reason) for reason in finding.reasons]
     new = Member(
         *(finding.entity, finding.entity_id, max(finding.p, LEAST_P), max(finding.exposure, 0.0)),
         *(finding.window_start_ms, finding.window_end_ms, finding.window_start_ms),
@@ -150,6 +150,12 @@ def add(incident: Incident, finding: Finding) -> None:
     )
     known = incident.members.get(key)
     incident.members[key] = new if known is None else _joined(known, new)
+
+
+def _told(reason: Reason) -> Told:
+    """A reason whose numbers can be compared: one that is not known counts as 0."""
+    value, low, high = (0.0 if math.isnan(n) else n for n in (reason.value, reason.low, reason.high))
+    return reason.name, value, low, high
 
 
 def _joined(one: Member, other: Member) -> Member:

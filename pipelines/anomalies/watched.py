@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ def watched(
         samples=samples,
         chance=chance,
         hypotheses=outliers.num_rows,
-        carriers=_carriers(findings, seen),
+        carriers=_carriers(findings, state, seen),
     )
 
 
@@ -97,10 +98,10 @@ def _yesterday(state: State) -> int:
     return max((state.hypotheses[day] for day in days), default=0)
 
 
-def _carriers(findings: list[Finding], seen: Seen) -> Carriers:
-    """Of links that two findings or more have: how many entities were seen with each lately."""
-    every = [f"{kind}={value}" for f in findings for kind, value in links_of(f).items()]
-    links = sorted(set(every))
-    if not links:
-        return {}
-    return seen(links, min(f.window_start_ms for f in findings) - LATELY_MS)
+def _carriers(findings: list[Finding], state: State, seen: Seen) -> Carriers:
+    """Of links that could join something: how many entities were seen with each lately."""
+    times = Counter(f"{kind}={value}" for f in findings for kind, value in links_of(f).items())
+    members = (member for incident in state.incidents.values() for member in incident.members.values())
+    earlier = {f"{kind}={value}" for member in members for kind, value in member.links.items()}
+    links = sorted(link for link, count in times.items() if count > 1 or link in earlier)
+    return seen(links, min(f.window_start_ms for f in findings) - LATELY_MS) if links else {}

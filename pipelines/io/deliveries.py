@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,8 +18,9 @@ import msgspec
 
 from pipelines.anomalies.alert_rows import Message
 from pipelines.errors import DeliveryError, RefusedError
-from pipelines.io.channels import Channel
+from pipelines.io.channels import Channel, channels
 from pipelines.io.spool import Spool
+from pipelines.settings import Settings
 
 log = logging.getLogger("lakepulse")
 FIRST_S = 1.0
@@ -111,14 +113,14 @@ class Deliveries:
 
     def __init__(
         self,
-        channels: Sequence[Channel],
+        these: Sequence[Channel],
         folder: Path,
         most_bytes: int,
         most_s: float,
         chance: Callable[[], float] = _by_chance.random,
     ) -> None:
         """`folder` is this process's own; `most_s` are the seconds between two tries at most."""
-        self.queues = {c.name: Queue(c, folder, most_bytes, most_s, chance) for c in channels}
+        self.queues = {c.name: Queue(c, folder, most_bytes, most_s, chance) for c in these}
 
     def put(self, message: Message) -> None:
         """Hand a message to every channel. Raises DeliveryError when one has no room; none is lost then, but
@@ -131,6 +133,17 @@ class Deliveries:
         return {name: queue.waiting for name, queue in self.queues.items()}
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Stop; what waits stays on disk for the next process."""
+        """Stop after that time, or once nothing waits; what waits then stays on disk for the next process."""
+        until = time.monotonic() + timeout_s
+        while any(self.waiting().values()) and time.monotonic() < until:
+            time.sleep(0.02)
         for queue in self.queues.values():
             queue.close(timeout_s)
+
+
+def deliveries(settings: Settings) -> Deliveries:
+    """The channels of an installation, with what waits for them in its state folder. Raises SettingsError for
+    a channel that is set up in part."""
+    config = settings.alerts
+    about = (settings.state / "alerts", config.outbox_mb << 20, config.retry_most_s)
+    return Deliveries(channels(settings), *about)

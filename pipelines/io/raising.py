@@ -18,7 +18,7 @@ from pipelines.contracts.gold import OUTLIERS
 from pipelines.contracts.watch import ALERTS, SUPPRESSED
 from pipelines.io import delta
 from pipelines.io.alert_state import Kept, StateFile, packed, unpacked
-from pipelines.io.deliveries import Deliveries
+from pipelines.io.deliveries import Deliveries, deliveries
 from pipelines.io.reviewing import Said
 from pipelines.settings import Settings
 
@@ -62,6 +62,18 @@ class Raiser:
         written = {name: packed(found) for name, found in tables.items() if found.num_rows}
         messages = [message(notification, now, config) for notification in raised.notifications]
         return Kept(batch.writer, batch.id, raised.state, written, messages)
+
+
+def raiser(
+    settings: Settings,
+    spark: SparkSession,
+    query: str,
+    findings: tuple[Findings, Findings],
+    now_ms: Callable[[], int],
+) -> Raiser:
+    """What a query of that name needs; `findings` are of outliers and of drops."""
+    seen, said = entities_seen(settings, spark), Said(settings, lambda: spark)
+    return Raiser(settings, *findings, seen, StateFile(settings, query), said, deliveries(settings), now_ms)
 
 
 def entities_seen(settings: Settings, spark: SparkSession) -> Seen:

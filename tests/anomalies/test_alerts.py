@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipelines.anomalies import incidents as of
 from pipelines.anomalies.alert_batches import Batch, Rules, State
 from pipelines.anomalies.alerts import raise_incidents
+from pipelines.anomalies.findings import Reason
 from pipelines.anomalies.reviews import Evidence
 from pipelines.anomalies.silences import Silence
 from tests.builders_watch import CONFIG, MINUTE, NOON_MS, a_campaign, a_drop, a_reason, an_outlier, config
@@ -234,3 +235,9 @@ def test_samples_are_in_the_queue_and_nobody_is_told():
     watch.take(newest=NOON_MS, samples=[an_outlier("ann", p=0.7)], chance=0.01)
     [drawn] = watch.having("open")
     assert (drawn.kind, drawn.chance, watch.notifications) == ("sample", 0.01, [])
+
+
+def test_a_number_that_is_not_known_changes_nothing_at_a_repeat():
+    watch, drop = Watch(), a_drop(reasons=(Reason("clicks", float("nan"), 80.0, 120.0),))
+    watch.take(drop)
+    assert watch.take(drop).changed == []
