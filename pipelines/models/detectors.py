@@ -1,18 +1,107 @@
-"""What PyOD's detectors learnt, as plain numbers, and the kernels that judge with them."""
+"""Detectors that look at one feature at a time: PyOD's isolation forest and histograms, frozen into plain
+numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from pipelines.models.trees import Tree
+from pipelines.models import trees
+from pipelines.models.densities import Frozen
+from pipelines.models.trees import Forest, Tree
 
 if TYPE_CHECKING:
     from pyod.models.iforest import IForest
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """PyOD's IForest: minus the sum of the depths at which the trees isolate a vector, which orders vectors
+    as PyOD's score does."""
+
+    forest: Forest
+
+    @classmethod
+    def fit(cls, plain: Numbers, count: int, rows: int, seed: int) -> Isolation:
+        """A forest of `count` trees, each of at most `rows` vectors."""
+        from pyod.models.iforest import IForest  # heavy, and only training needs it
+
+        isolation = IForest(
+            n_estimators=count, max_samples=min(rows, len(plain)), random_state=seed, n_jobs=1
+        )
+        isolation.fit(plain.astype(np.float32))
+        return cls(trees.plant(isolating_trees(isolation), plain.shape[1], np.float64(0)))
+
+    def scores(self, plain: Numbers) -> Numbers:
+        """Of each vector minus the sum."""
+        return np.asarray(-self.forest.sums(plain.astype(np.float32)), np.float64)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything as number arrays, for `from_arrays`."""
+        return self.forest.arrays()
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Isolation:
+        """The forest of `arrays`. Raises ModelError when a node points outside of the arrays."""
+        return cls(trees.from_arrays(dict(arrays)))
+
+    def fits(self, width: int) -> bool:
+        """Whether it judges vectors of this width."""
+        return self.forest.width == width
+
+
+@dataclass(frozen=True)
+class Histograms(Frozen):
+    """PyOD's HBOS: minus the sum over features of the logarithm of the density of the value's bin.
+
+    `density` [bins + 1, d] is that logarithm, `rarity` the share of training vectors in bins that are as
+    rare; their last row is for values outside of all bins, by more than `reach` of a bin.
+    """
+
+    edges: Numbers
+    density: Numbers
+    rarity: Numbers
+    reach: Numbers  # [1]
+
+    @classmethod
+    def fit(cls, plain: Numbers, bins: int, smoothing: float, reach: float) -> Histograms:
+        """Histograms of `bins` bins of even width; `smoothing` is added to each density."""
+        from pyod.models.hbos import HBOS  # heavy, and only training needs it
+
+        found = HBOS(n_bins=bins, alpha=smoothing, tol=reach).fit(plain)
+        density, rarity = histogram_tables(found.hist_, found.bin_edges_, smoothing)
+        return cls(found.bin_edges_, density, rarity, np.array([reach]))
+
+    def places(self, plain: Numbers) -> NDArray[np.int64]:
+        """The bin of each value."""
+        out = np.empty(plain.shape, np.int64)
+        bins_of(plain, self.edges, self.reach[0], out)
+        return out
+
+    def scores(self, plain: Numbers) -> Numbers:
+        """Of each vector minus the sum."""
+        out = np.empty(len(plain))
+        minus_sums(self.density, self.places(plain), out)
+        return out
+
+    def fits(self, width: int) -> bool:
+        """Whether the parts belong together and to vectors of this width."""
+        shapes = {self.edges.shape, self.density.shape, self.rarity.shape}
+        return len(shapes) == 1 and self.edges.shape[1:] == (width,) and self.reach.shape == (1,)
+
+
+def rarest(histograms: Histograms, plain: Numbers, k: int) -> NDArray[np.int64]:
+    """Of each vector the places of the `k` features of which the fewest training vectors had a value as
+    rare; among equally rare ones the further from the middle comes first."""
+    shares = np.take_along_axis(histograms.rarity, histograms.places(plain), axis=0)
+    return np.lexsort((-np.abs(plain), shares), axis=1)[:, :k]
 
 
 def isolating_trees(model: IForest) -> Iterator[Tree]:

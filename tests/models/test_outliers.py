@@ -1,15 +1,16 @@
-"""Outlier models: PyOD's own scores, bit-equal in any batch, with reasons."""
+"""Outlier models: bit-equal scores in any batch, from any training set, with reasons."""
+
+import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyod.models.hbos import HBOS
-from pyod.models.iforest import IForest
 
 from pipelines.errors import ModelError, TrainingError
-from pipelines.models import outliers
-from pipelines.models.outliers import OutlierModel
+from pipelines.models.outliers import DETECTORS, OutlierConfig, OutlierModel
 
 NAMES = ("clicks", "carts", "constant", "unknown", "pauses", "items")
 
@@ -29,23 +30,7 @@ MODEL = OutlierModel.fit(TRAINED_ON, names=NAMES, seed=3)
 NEW = some_vectors(1000, 2)
 NEW[::97] = 1e9
 NEW[1::97] = np.inf
-
-
-def test_the_frozen_detectors_give_pyods_own_scores():
-    plain = MODEL._plain(TRAINED_ON)
-    continuous = plain.copy()
-    continuous[:, [1, 2, 3]] = np.random.default_rng(0).normal(
-        size=(2000, 3)
-    )  # no values on the edges of bins
-    model = OutlierModel.fit(continuous, names=NAMES, seed=3)
-    plain = model._plain(continuous)
-    isolation = IForest(n_estimators=100, max_samples=256, random_state=3).fit(plain.astype(np.float32))
-    histograms = HBOS(n_bins=20).fit(plain)
-    by_forest, by_histogram = model._detect(continuous)
-    usual_depth = 2 * (np.log(255) + np.euler_gamma) - 2 * 255 / 256
-    theirs = isolation.decision_function(plain.astype(np.float32)) - isolation.offset_
-    np.testing.assert_allclose(2 ** (by_forest / (100 * usual_depth)), theirs, rtol=1e-12)
-    np.testing.assert_allclose(by_histogram, histograms.decision_function(plain), rtol=1e-9, atol=1e-9)
+NEW[2::97] = TRAINED_ON[: len(NEW[2::97])]
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -56,6 +41,13 @@ def test_a_score_does_not_depend_on_its_neighbours(size):
     np.testing.assert_array_equal(parts, whole)
     np.testing.assert_array_equal(MODEL.score(NEW[order]), whole[order])
     np.testing.assert_array_equal(MODEL.score(np.asfortranarray(NEW)), whole)
+
+
+def test_threads_score_alike():
+    whole = MODEL.score(NEW)
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(MODEL.score, [NEW] * 8):
+            np.testing.assert_array_equal(found, whole)
 
 
 def test_the_same_vectors_and_seed_give_the_same_model():
@@ -93,7 +85,7 @@ def test_the_reason_is_the_feature_that_is_unusual():
 
 def test_more_unusual_is_never_less_unusual():
     ladder = np.full((6, 6), np.nan)
-    ladder[:, 0] = [20, 200, 2000, 20_000, 1e9, np.inf]
+    ladder[:, 0] = [20, 200, 2000, 20_000, 1e9, 1e300]
     scores = MODEL.score(ladder)
     assert (np.diff(scores) >= 0).all()
     assert scores[-1] > scores[0]
@@ -106,6 +98,14 @@ def test_every_vector_gets_a_number(values):
     assert (MODEL.rank(scores) <= 1).all()
 
 
+def test_unknown_and_infinite_count_as_typical():
+    usual = np.nanmedian(TRAINED_ON[:, [0, 1, 2, 4, 5]], axis=0)
+    usual = np.insert(usual, 3, np.nan)
+    for unknown in (np.nan, np.inf, -np.inf):
+        vectors = np.array([usual, np.where(np.arange(6) == 0, unknown, usual)])
+        assert len(set(MODEL.score(vectors))) == 1
+
+
 @pytest.mark.parametrize(
     "vectors",
     [
@@ -113,19 +113,75 @@ def test_every_vector_gets_a_number(values):
         np.full((50, 6), np.nan),
         np.repeat(some_vectors(2, 5), 40, axis=0),
         some_vectors(3, 6),
+        np.full((20, 6), np.inf),
+        np.vstack([np.zeros((990, 6)), some_vectors(10, 8)]),
+        some_vectors(40, 9) * 1e305,
+        np.tile(some_vectors(200, 9)[:, :1], 6),
     ],
-    ids=["one vector", "nothing known", "duplicates", "three"],
+    ids=["one", "nothing known", "duplicates", "three", "infinite", "a heap", "huge", "one column six times"],
 )
 def test_poor_training_sets_still_give_a_model(vectors):
     model = OutlierModel.fit(vectors, names=NAMES, seed=1)
-    assert np.isfinite(model.score(NEW)).all()
+    scores = model.score(NEW)
+    assert np.isfinite(scores).all()
+    np.testing.assert_array_equal(
+        np.concatenate([model.score(NEW[i : i + 1]) for i in range(50)]), scores[:50]
+    )
+    assert all(len(row) == 3 for row in model.explain(NEW, k=3))
+    arrays, about = model.frozen()
+    np.testing.assert_array_equal(OutlierModel.from_frozen(arrays, about).score(NEW), scores)
 
 
-def test_many_vectors_keep_a_bounded_model(monkeypatch):
-    monkeypatch.setattr(outliers, "KEPT_SCORES", 500)
-    model = OutlierModel.fit(TRAINED_ON, names=NAMES, seed=3)
+def test_one_column_is_enough():
+    vectors = np.r_[np.random.default_rng(1).normal(size=300), 9.0][:, None]
+    model = OutlierModel.fit(vectors, seed=1)
+    assert model.score(vectors).argmax() == 300
+    assert model.explain(vectors, k=3)[300] == ["f0"]
+
+
+def test_a_heap_of_equal_vectors_is_not_unusual():
+    vectors = np.vstack([np.zeros((500, 4)), np.random.default_rng(2).normal(size=(500, 4)) * 5])
+    model = OutlierModel.fit(vectors, seed=1, config=OutlierConfig(near_share=1.0))
+    assert model.score(vectors[:1])[0] < np.quantile(model.score(vectors[500:]), 0.1)
+
+
+def test_all_detectors_take_part():
+    assert set(MODEL.ensemble.names) == {*DETECTORS, "KNN", "LOF"}
+
+
+def test_neighbours_reorder_the_most_unusual_and_lift_none_over_the_threshold():
+    without = OutlierModel.fit(TRAINED_ON, names=NAMES, seed=3, config=OutlierConfig(near_weight=0.0))
+    first, both = without.score(NEW), MODEL.score(NEW)
+    is_near = first >= MODEL.ensemble.threshold
+    assert 0.05 < is_near.mean() < 0.25
+    np.testing.assert_array_equal(first[~is_near], both[~is_near])
+    assert (both[is_near] >= MODEL.ensemble.threshold).all()
+    assert not np.array_equal(first[is_near], both[is_near])
+
+
+def test_a_vector_between_two_clusters_is_unusual():
+    chance = np.random.default_rng(4)
+    vectors = chance.normal(size=(2000, 4)) * 0.3 + np.where(chance.random((2000, 1)) < 0.5, -3, 3)
+    model = OutlierModel.fit(vectors, seed=1)
+    assert model.p_value(np.array([[-3.0, 3.0, -3.0, 3.0]]))[0] < 0.005
+
+
+def test_many_vectors_keep_a_bounded_model():
+    config = OutlierConfig(kept=500, rows=1500, reference=100)
+    model = OutlierModel.fit(TRAINED_ON, names=NAMES, seed=3, config=config)
+    arrays, _ = model.frozen()
     assert len(model.scores) == 500
-    assert np.abs(model.rank(MODEL.score(NEW)) - MODEL.rank(MODEL.score(NEW))).max() < 0.01
+    assert arrays["neighbours.reference"].shape == (6, 100)
+    assert np.abs(model.rank(model.score(NEW)) - MODEL.rank(MODEL.score(NEW))).mean() < 0.05
+
+
+def test_the_usual_range_of_a_reason_holds_most_training_values():
+    for name, value, low, high in MODEL.reasons(NEW, k=6)[5]:
+        column = NAMES.index(name)
+        assert value == NEW[5, column] or np.isnan(value)
+        known = TRAINED_ON[~np.isnan(TRAINED_ON[:, column]), column]
+        if len(known):
+            assert np.mean((known >= low) & (known <= high)) > 0.9
 
 
 def test_a_wrong_width_is_refused():
@@ -139,8 +195,43 @@ def test_a_wrong_width_is_refused():
 
 def test_a_model_survives_being_frozen():
     arrays, about = MODEL.frozen()
+    about = json.loads(json.dumps(about))
     np.testing.assert_array_equal(OutlierModel.from_frozen(arrays, about).score(NEW), MODEL.score(NEW))
-    with pytest.raises(ModelError, match="lacks its array 'rarity'"):
-        OutlierModel.from_frozen({n: a for n, a in arrays.items() if n != "rarity"}, about)
-    with pytest.raises(ModelError, match="density has the shape"):
-        OutlierModel.from_frozen(arrays | {"density": np.ones((3, 6))}, about)
+    with pytest.raises(ModelError, match=r"lacks its array 'rarity'"):
+        OutlierModel.from_frozen({n: a for n, a in arrays.items() if n != "HBOS.rarity"}, about)
+    with pytest.raises(ModelError, match="HBOS does not fit 6 features"):
+        OutlierModel.from_frozen(arrays | {"HBOS.density": np.ones((3, 6))}, about)
+    with pytest.raises(ModelError, match="KNN does not fit 6 features"):
+        OutlierModel.from_frozen(arrays | {"neighbours.own": np.ones(3)}, about)
+
+
+def test_a_model_of_an_older_version_is_refused():
+    arrays, about = MODEL.frozen()
+    older = {name: value for name, value in about.items() if name != "format"}
+    with pytest.raises(ModelError, match="of format 1, this version reads 2: train again"):
+        OutlierModel.from_frozen(arrays, older)
+
+
+@pytest.mark.parametrize("name", ["model", "model.npz"])
+def test_a_saved_model_scores_alike(tmp_path, name):
+    MODEL.save(tmp_path / name)
+    MODEL.save(tmp_path / name)  # again: it replaces itself
+    loaded = OutlierModel.load(tmp_path / name)
+    assert loaded.names == NAMES
+    np.testing.assert_array_equal(loaded.score(NEW), MODEL.score(NEW))
+    np.testing.assert_array_equal(loaded.p_value(NEW), MODEL.p_value(NEW))
+    assert loaded.explain(NEW) == MODEL.explain(NEW)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="missing"):
+        OutlierModel.load(tmp_path / "none.npz")
+    (tmp_path / "pickled.npz").write_bytes(pickle.dumps(np.ones(3)))
+    with pytest.raises(ModelError, match="cannot be read without running code"):
+        OutlierModel.load(tmp_path / "pickled.npz")
+    np.savez(tmp_path / "objects.npz", about=np.array([print], object))
+    with pytest.raises(ModelError, match="cannot be read without running code"):
+        OutlierModel.load(tmp_path / "objects.npz")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(ModelError, match="choose a folder for the model alone"):
+        MODEL.save(tmp_path)

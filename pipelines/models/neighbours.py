@@ -1,0 +1,172 @@
+"""How far a vector lies from the nearest of a bounded set of training vectors, and how much sparser it is
+there.
+
+Distance to the k-th neighbour (Ramaswamy, Rastogi, Shim: Efficient Algorithms for Mining Outliers, 2000) and
+the local outlier factor (Breunig et al.: LOF, 2000), both against a frozen reference of distinct vectors:
+what PyOD's KNN and LOF give for a new row when they are fitted on that reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+LEAST_DENSITY = 1e-10  # added to a mean reach, so that vectors on top of each other have a density
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """A reference of distinct vectors float32[d, size], with what the local factor needs of each.
+
+    `own` holds how many neighbours a vector that equals the reference vector has at no distance: more than
+    none where training vectors were heaped on that very place.
+    """
+
+    nearest: int
+    around: int
+    reference: NDArray[np.float32]
+    own: NDArray[np.int64]
+    reach: NDArray[np.float64]
+    density: NDArray[np.float64]
+
+    @classmethod
+    def fit(
+        cls, plain: NDArray[np.float64], size: int, nearest: int, around: int, seed: int
+    ) -> Neighbours | None:
+        """A reference of at most `size` of the distinct vectors, drawn by chance; None of fewer than
+        three."""
+        distinct, copies = np.unique(plain.astype(np.float32), axis=0, return_counts=True)
+        if len(distinct) < 3:
+            return None
+        if len(distinct) > size:
+            drawn = np.sort(np.random.default_rng(seed).choice(len(distinct), size, replace=False))
+            distinct, copies = distinct[drawn], copies[drawn]
+        nearest, around = min(nearest, len(distinct) - 1), min(around, len(distinct) - 1)
+        own = copies // (HEAP * int(np.median(copies)))
+        columns = np.ascontiguousarray(distinct.T)
+        most = max(nearest, around)
+        far, who = np.empty((len(distinct), most)), np.empty((len(distinct), most), np.int64)
+        _nearest(distinct, columns, own, far, who)
+        reach = np.ascontiguousarray(far[:, around - 1])
+        density = np.empty(len(distinct))
+        _densities(far, who, around, reach, density)
+        return cls(nearest, around, columns, own, reach, density)
+
+    def scores(self, plain: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of each vector the distance to its `nearest`-th neighbour, and the local factor among `around`."""
+        rows = np.ascontiguousarray(plain, np.float32)
+        most = max(self.nearest, self.around)
+        far, who = np.empty((len(rows), most)), np.empty((len(rows), most), np.int64)
+        _nearest(rows, self.reference, self.own, far, who)
+        factor = np.empty(len(rows))
+        _factors(far, who, self.around, self.reach, self.density, factor)
+        return np.ascontiguousarray(far[:, self.nearest - 1]), factor
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything as number arrays, for `from_arrays`."""
+        return {
+            "sizes": np.array([self.nearest, self.around]),
+            "reference": self.reference,
+            "own": self.own,
+            "reach": self.reach,
+            "density": self.density,
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Neighbours:
+        """The reference of `arrays`."""
+        nearest, around = (int(n) for n in arrays["sizes"])
+        return cls(
+            nearest,
+            around,
+            np.ascontiguousarray(arrays["reference"], np.float32),
+            np.asarray(arrays["own"], np.int64),
+            np.asarray(arrays["reach"], np.float64),
+            np.asarray(arrays["density"], np.float64),
+        )
+
+    def fits(self, width: int) -> bool:
+        """Whether the parts belong together and to vectors of this width."""
+        size = self.reference.shape[1] if self.reference.ndim == 2 else -1
+        lengths = {len(self.own), len(self.reach), len(self.density), size}
+        return (
+            self.reference.shape == (width, size)
+            and lengths == {size}
+            and 0 < max(self.nearest, self.around) < size
+        )
+
+
+HEAP = 4
+"""So many times the usual number of copies make a place a heap, whose vectors are each other's neighbours."""
+
+
+# Sums run over features in their order, side by side for all reference vectors: no sum is ever regrouped, so
+# that a distance has the same bits in any batch.
+
+
+@njit(cache=True, error_model="numpy")
+def _nearest(rows, reference, own, far, who):  # type: ignore[no-untyped-def]
+    """Fill far, who [n, k] with the k nearest reference vectors of each row, the nearest first; one that
+    equals the row is the row itself, and counts as `own` neighbours."""
+    width, size = reference.shape
+    k = far.shape[1]
+    squares = np.empty(size, np.float32)
+    for i in range(rows.shape[0]):
+        squares[:] = np.float32(0)
+        for j in range(width):
+            x = rows[i, j]
+            column = reference[j]
+            for r in range(size):
+                gap = x - column[r]
+                squares[r] += gap * gap
+        found = 0
+        worst = np.float32(np.inf)
+        for r in range(size):
+            s = squares[r]
+            if s >= worst:
+                continue
+            times = 1 if s > 0 else min(own[r], k)
+            for _ in range(times):
+                at = min(found, k - 1)
+                while at > 0 and far[i, at - 1] > s:
+                    far[i, at] = far[i, at - 1]
+                    who[i, at] = who[i, at - 1]
+                    at -= 1
+                far[i, at] = s
+                who[i, at] = r
+                found = min(found + 1, k)
+            if found == k:
+                worst = np.float32(far[i, k - 1])
+        for at in range(found):
+            far[i, at] = np.sqrt(far[i, at])
+        for at in range(found, k):  # all others are the row itself, as single precision tells them apart
+            far[i, at] = far[i, at - 1] if at > 0 else 0.0
+            who[i, at] = who[i, at - 1] if at > 0 else 0
+
+
+@njit(cache=True, error_model="numpy")
+def _density(far, who, around, reach, i):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for at in range(around):
+        total += max(far[i, at], reach[who[i, at]])
+    return 1.0 / (total / around + LEAST_DENSITY)
+
+
+@njit(cache=True, error_model="numpy")
+def _densities(far, who, around, reach, out):  # type: ignore[no-untyped-def]
+    for i in range(far.shape[0]):
+        out[i] = _density(far, who, around, reach, i)
+
+
+@njit(cache=True, error_model="numpy")
+def _factors(far, who, around, reach, density, out):  # type: ignore[no-untyped-def]
+    for i in range(far.shape[0]):
+        total = 0.0
+        for at in range(around):
+            total += density[who[i, at]]
+        out[i] = total / around / _density(far, who, around, reach, i)
