@@ -15,6 +15,7 @@ from pipelines.models import tails
 from pipelines.models.densities import Clusters, Components, Mixture, from_arrays
 from pipelines.models.detectors import Histograms, Isolation
 from pipelines.models.neighbours import Neighbours
+from pipelines.models.outlier_scale import bent
 
 Numbers = NDArray[np.float64]
 
@@ -38,23 +39,25 @@ class OutlierConfig:
 
     rows: int = 20_000  # training vectors that the detectors learn from, at most
     kept: int = tails.KEPT_SCORES  # training scores that are kept of each detector
-    heavy: float = 30.0  # mean fourth power of a feature, in spreads, above which it is bent; a bell's is 3
-    trees: int = 100
+    trees: int = 100  # of each of the two forests
     rows_a_tree: int = 256
-    bins: int = 20
+    bins: int = 10
     smoothing: float = 0.1  # added to a bin's density, so that an empty one is unusual, not impossible
     reach: float = 0.5  # share of a bin's width by which a value may lie outside of the histogram
     clusters: int = 8
     parts: int = 1  # Gaussians of the mixture
-    floor: float = 0.01  # least variance of a Gaussian, in squared spreads
+    floor: float = 1.0  # added to each variance of a Gaussian, in squared spreads
     reference: int = 1_000  # distinct training vectors among which neighbours are looked for
-    nearest: int = 10  # the neighbour whose distance counts
-    around: int = 20  # neighbours of the local factor
+    nearest: int = 50  # the neighbour whose distance counts
+    around: int = 50  # neighbours of the local factor
     near_share: float = 0.1  # share of vectors, the most unusual, whose neighbours are looked for
-    near_weight: float = 0.5  # of the neighbours, against the other detectors
+    near_weight: float = 0.25  # of the neighbours, against the other detectors
 
 
 DETECTORS = ("IForest", "HBOS", "PCA", "CBLOF", "GMM")
+"""Those of all vectors. They see bent vectors; the first two, which no scale of a feature can mislead, have
+a twin that sees them straight."""
+STRAIGHT = ("IForest straight", "HBOS straight")
 NEAR = ("KNN", "LOF")
 RANKED = ".ranked"
 NEIGHBOURS = "neighbours."
@@ -75,16 +78,20 @@ class Ensemble:
     @classmethod
     def fit(cls, plain: Numbers, config: OutlierConfig, seed: int) -> Ensemble:
         """The detectors that `plain` [n, d] can train: too few distinct vectors train the first two alone."""
+        curved = bent(plain)
         with threadpool_limits(1):  # several threads add up in any order: another model each time
-            members = _members(plain, config, seed)
-            near = Neighbours.fit(plain, config.reference, config.nearest, config.around, seed)
-        ranked = {name: tails.kept(member.scores(plain), config.kept) for name, member in members.items()}
+            members = _members(plain, curved, config, seed)
+            near = Neighbours.fit(curved, config.reference, config.nearest, config.around, seed)
+        ranked = {
+            name: tails.kept(member.scores(plain if name in STRAIGHT else curved), config.kept)
+            for name, member in members.items()
+        }
         made = cls(config, members, ranked, None, {}, np.inf)
         if near is None:
             return made
         first = made.score(plain)
         threshold = float(np.quantile(first, 1 - config.near_share)) if config.near_share < 1 else 0.0
-        found = near.scores(plain[first >= threshold])
+        found = near.scores(curved[first >= threshold])
         kept = {name: tails.kept(scores, config.kept) for name, scores in zip(NEAR, found, strict=True)}
         return replace(made, neighbours=near, near_ranked=kept, threshold=threshold)
 
@@ -103,15 +110,15 @@ class Ensemble:
     def score(self, plain: Numbers) -> Numbers:
         """Of each vector the mean surprise of the detectors. Above `threshold` neighbours have a say in how
         far above: no vector falls below it, so that a score depends on its own vector alone."""
-        plain = np.ascontiguousarray(plain, np.float64)
-        total = np.zeros(len(plain))
+        total, curved = np.zeros(len(plain)), bent(plain)
         for name, member in self.members.items():
-            total += tails.surprise(self.ranked[name], member.scores(plain))
+            scores = member.scores(plain if name in STRAIGHT else curved)
+            total += tails.surprise(self.ranked[name], scores)
         total /= len(self.members)
         if self.neighbours is None:
             return total
         near = np.flatnonzero(total >= self.threshold)
-        found = self.neighbours.scores(plain[near])
+        found = self.neighbours.scores(curved[near])
         by_near = np.zeros(len(near))
         for name, scores in zip(NEAR, found, strict=True):
             by_near += tails.surprise(self.near_ranked[name], scores)
@@ -156,13 +163,15 @@ class Ensemble:
             raise ModelError("the outlier model lacks detectors: it is damaged")
 
 
-def _members(plain: Numbers, config: OutlierConfig, seed: int) -> dict[str, Detector]:
+def _members(plain: Numbers, curved: Numbers, config: OutlierConfig, seed: int) -> dict[str, Detector]:
     made: dict[str, Detector | None] = {
-        "IForest": Isolation.fit(plain, config.trees, config.rows_a_tree, seed),
-        "HBOS": Histograms.fit(plain, config.bins, config.smoothing, config.reach),
-        "PCA": Components.fit(plain, seed),
-        "CBLOF": Clusters.fit(plain, config.clusters, seed),
-        "GMM": Mixture.fit(plain, config.parts, config.floor, seed),
+        "IForest": Isolation.fit(curved, config.trees, config.rows_a_tree, seed),
+        "IForest straight": Isolation.fit(plain, config.trees, config.rows_a_tree, seed + 1),
+        "HBOS": Histograms.fit(curved, config.bins, config.smoothing, config.reach),
+        "HBOS straight": Histograms.fit(plain, config.bins, config.smoothing, config.reach),
+        "PCA": Components.fit(curved, seed),
+        "CBLOF": Clusters.fit(curved, config.clusters, seed),
+        "GMM": Mixture.fit(curved, config.parts, config.floor, seed),
     }
     return {name: member for name, member in made.items() if member is not None}
 
@@ -172,7 +181,8 @@ def _of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[An
 
 
 def _thawed(name: str, arrays: Mapping[str, NDArray[Any]]) -> Detector:
-    if name == "IForest":
+    kind = name.split()[0]
+    if kind == "IForest":
         return Isolation.from_arrays(arrays)
     kinds = {"HBOS": Histograms, "PCA": Components, "CBLOF": Clusters, "GMM": Mixture}
-    return from_arrays(kinds[name], arrays)
+    return from_arrays(kinds[kind], arrays)

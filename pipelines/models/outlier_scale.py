@@ -20,22 +20,19 @@ FURTHEST = 1e6
 
 @dataclass(frozen=True)
 class Scale(Frozen):
-    """Of each feature its middle and spread, whether it is bent (logarithm of the distance from the middle,
-    for features with heavy tails), and its usual range."""
+    """Of each feature its middle, its spread, and its usual range."""
 
     centre: Numbers
     spread: Numbers
-    bent: Numbers  # 1 or 0
     low: Numbers
     high: Numbers
 
     @classmethod
-    def fit(cls, known: Numbers, heavy: float) -> Scale:
+    def fit(cls, known: Numbers) -> Scale:
         """The scale of `known` [n, d], NaN where unknown: 0 and 1 where nothing is known, 1 where nothing
-        varies. A feature is bent when its fourth moment, in spreads, is above `heavy`."""
+        varies."""
         width = known.shape[1]
-        centre, spread, bent, low, high = (np.zeros(width) for _ in range(5))
-        spread += 1.0
+        centre, spread, low, high = np.zeros(width), np.ones(width), np.zeros(width), np.zeros(width)
         for column in range(width):
             values = known[~np.isnan(known[:, column]), column]
             if not len(values):
@@ -43,19 +40,25 @@ class Scale(Frozen):
             low[column], high[column] = np.quantile(values, USUAL)
             centre[column] = np.median(values)
             spread[column] = _spread(values)
-            z = np.minimum(np.abs(values - centre[column]) / spread[column], FURTHEST)
-            bent[column] = float(np.mean(z**4) > heavy)
-        return cls(centre, spread, bent, low, high)
+        return cls(centre, spread, low, high)
 
     def plain(self, vectors: Numbers) -> Numbers:
         """The vectors in spreads from the middle, C-ordered; what is unknown or infinite is in the middle."""
         out = np.empty(vectors.shape)
-        _plain(np.ascontiguousarray(vectors, np.float64), self.centre, self.spread, self.bent, out)
+        _plain(np.ascontiguousarray(vectors, np.float64), self.centre, self.spread, out)
         return out
 
     def fits(self, width: int) -> bool:
         """Whether the parts belong together and to vectors of this width."""
         return all(array.shape == (width,) for array in self.arrays().values())
+
+
+def bent(plain: Numbers) -> Numbers:
+    """The same vectors with the logarithm of 1 + the distance from the middle in its place: heavy tails are
+    drawn in."""
+    out = np.empty(plain.shape)
+    _bent(plain, out)
+    return out
 
 
 def _spread(values: Numbers) -> float:
@@ -74,12 +77,16 @@ def _spread(values: Numbers) -> float:
 
 
 @njit(cache=True, error_model="numpy")
-def _plain(vectors, centre, spread, bent, out):  # type: ignore[no-untyped-def]
+def _plain(vectors, centre, spread, out):  # type: ignore[no-untyped-def]
     for i in range(vectors.shape[0]):
         for j in range(vectors.shape[1]):
             x = vectors[i, j]
-            if not np.isfinite(x):
-                out[i, j] = 0.0
-                continue
-            z = min(max((x - centre[j]) / spread[j], -FURTHEST), FURTHEST)
-            out[i, j] = math.copysign(math.log1p(abs(z)), z) if bent[j] > 0 else z
+            z = (x - centre[j]) / spread[j] if np.isfinite(x) else 0.0
+            out[i, j] = min(max(z, -FURTHEST), FURTHEST)
+
+
+@njit(cache=True, error_model="numpy")
+def _bent(plain, out):  # type: ignore[no-untyped-def]
+    for i in range(plain.shape[0]):
+        for j in range(plain.shape[1]):
+            out[i, j] = math.copysign(math.log1p(abs(plain[i, j])), plain[i, j])

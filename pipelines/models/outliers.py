@@ -23,7 +23,7 @@ from pipelines.models import outlier_files, tails
 from pipelines.models.densities import from_arrays
 from pipelines.models.detectors import rarest
 from pipelines.models.ensemble import DETECTORS, Ensemble, OutlierConfig
-from pipelines.models.outlier_scale import Scale
+from pipelines.models.outlier_scale import Scale, bent
 
 __all__ = ["DETECTORS", "OutlierConfig", "OutlierModel"]
 FORMAT = 2
@@ -67,7 +67,7 @@ class OutlierModel:
         if len(vectors) > config.rows:
             drawn = np.random.default_rng(seed).choice(len(vectors), config.rows, replace=False)
             vectors = vectors[np.sort(drawn)]
-        scale = Scale.fit(np.where(np.isfinite(vectors), vectors, np.nan), config.heavy)
+        scale = Scale.fit(np.where(np.isfinite(vectors), vectors, np.nan))
         ensemble = Ensemble.fit(scale.plain(vectors), config, seed)
         model = cls(named, config, scale, ensemble, np.zeros(0))
         return replace(model, scores=tails.kept(model.score(vectors), config.kept))
@@ -105,7 +105,7 @@ class OutlierModel:
         ]
 
     def plain(self, vectors: Numbers) -> Numbers:
-        """The vectors as the detectors see them. Raises ModelError for another width."""
+        """The vectors in spreads from the middle. Raises ModelError for another width."""
         vectors = np.asarray(vectors, np.float64)
         if vectors.ndim != 2 or vectors.shape[1] != len(self.names):
             raise ModelError(
@@ -157,4 +157,4 @@ class OutlierModel:
         return cls(names, config, scale, ensemble, scores)
 
     def _least_usual(self, plain: Numbers, k: int) -> NDArray[np.int64]:
-        return rarest(self.ensemble.histograms, plain, k)
+        return rarest(self.ensemble.histograms, bent(plain), k)

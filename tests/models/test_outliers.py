@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import ModelError, TrainingError
-from pipelines.models.outliers import DETECTORS, OutlierConfig, OutlierModel
+from pipelines.models.ensemble import DETECTORS, STRAIGHT
+from pipelines.models.outliers import OutlierConfig, OutlierModel
 
 NAMES = ("clicks", "carts", "constant", "unknown", "pauses", "items")
 
@@ -146,7 +147,7 @@ def test_a_heap_of_equal_vectors_is_not_unusual():
 
 
 def test_all_detectors_take_part():
-    assert set(MODEL.ensemble.names) == {*DETECTORS, "KNN", "LOF"}
+    assert set(MODEL.ensemble.names) == {*DETECTORS, *STRAIGHT, "KNN", "LOF"}
 
 
 def test_neighbours_reorder_the_most_unusual_and_lift_none_over_the_threshold():
