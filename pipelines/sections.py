@@ -63,6 +63,7 @@ class Streams:
     gold_trigger_ms: int
     scores_trigger_ms: int
     drops_trigger_ms: int
+    watch_trigger_ms: int
     stop_grace_s: int
 
 

@@ -35,6 +35,7 @@ from pipelines.sections import (
     Tuning,
     Vectors,
 )
+from pipelines.watch_sections import Watch
 
 PREFIX = "LAKEPULSE__"
 
@@ -63,6 +64,7 @@ class Settings:
     gate: Gate
     serving: Serving
     airflow: Airflow
+    watch: Watch
     alerts: Alerts
     profile: str = "local"
     root: Path = field(default_factory=project_root)

@@ -81,7 +81,14 @@ class WatchConfig:
 
     @property
     def version(self) -> str:
-        """Names these settings: state of other ones is refused, verdicts carry it."""
-        told = asdict(self)
-        del told["known_events"]  # they change as time goes on, and nothing that was learnt depends on them
+        """Names these settings, but the known events, which change as time goes on; verdicts carry it."""
+        return self._hash([name for name in asdict(self) if name != "known_events"])
+
+    @property
+    def shape(self) -> str:
+        """Names the settings that what was learnt depends on: state of other ones is refused."""
+        return self._hash(["kind", "window_s", "sums", "lag_s", "timezone"])
+
+    def _hash(self, names: list[str]) -> str:
+        told = {name: getattr(self, name) for name in names}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

@@ -169,6 +169,16 @@ class MetricWatches:
         self._last_ms = at
         return Verdicts(numbers, marks, names)
 
+    def missing(self) -> tuple[Numbers, Numbers]:
+        """(seen, expected) of the latest windows, [n, windows]: in column k the sum over the last k + 1
+        windows; of ratios the numerators. NaN beyond the last gap."""
+        ring, filled = self._states.ring, self._states.ring_filled[:, None]
+        length = ring.shape[2]
+        back = (self._states.ring_at[:, None] - 1 - np.arange(length)) % length
+        sums = [np.cumsum(np.take_along_axis(ring[:, part], back, axis=1), axis=1) for part in (0, 1)]
+        seen, expected = (np.where(np.arange(length) < filled, own, np.nan) for own in sums)
+        return seen, expected
+
     def grow(self, n: int) -> None:
         """Watch `n` metrics: those there are, and new ones behind them."""
         if n < len(self):
@@ -179,7 +189,7 @@ class MetricWatches:
     def save(self) -> bytes:
         """All that was learnt; `load` goes on from it as if nothing had happened."""
         content = io.BytesIO()
-        for part in (np.array(self.config.version), np.array([self._last_ms]), *self._states):
+        for part in (np.array(self.config.shape), np.array([self._last_ms]), *self._states):
             np.lib.format.write_array(content, part, allow_pickle=False)
         return content.getvalue()
 
@@ -196,10 +206,8 @@ class MetricWatches:
             )
         except (ValueError, EOFError, SyntaxError) as problem:
             raise WatchError(f"the kept state of the watch is damaged: {problem}") from None
-        if str(version) != watches.config.version:
-            raise WatchError(
-                f"the kept state has configuration {version}, this watch {watches.config.version}: start anew"
-            )
+        if str(version) != watches.config.shape:
+            raise WatchError("the kept state is of another kind, window, sums, lag or timezone: start anew")
         expected = new_states(watches.config, len(states[0]))
         if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(states, expected, strict=True)):
             raise WatchError("the kept state of the watch has another layout: start anew")

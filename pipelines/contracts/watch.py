@@ -129,3 +129,39 @@ SILENCES = Table(
     required=("until", "created_by", "revision"),
     ranges=(("revision", 1, None),),
 )
+
+METRIC_VERDICTS = Table(
+    "gold.metric_verdicts",
+    columns(
+        metric=TEXT,
+        segment=TEXT,  # all | source=<value> | <attribute>=<value>
+        window_start=TIME,
+        window_end=TIME,
+        day=DAY,
+        value=DOUBLE,  # null for a ratio without exposure
+        exposure=LONG,  # the denominator of a ratio
+        expected=DOUBLE,
+        low=DOUBLE,  # 99 of 100 usual windows are between low and high
+        high=DOUBLE,
+        score=DOUBLE,  # -log10(p)
+        p=DOUBLE,  # null where the window is not scored
+        alert=FLAG,
+        ongoing=FLAG,  # an episode has begun and is not over
+        reason=TEXT,  # why the window is not scored; empty where it is
+        direction=TEXT,  # down | up
+        windows=INT,  # latest windows that, taken together, are the most unusual
+        baseline=TEXT,  # rolling | day | week
+        detectable=DOUBLE,  # least lasting drop, as a share, that alerts within half an hour with chance .9
+        missing=DOUBLE,  # of an episode: expected minus seen over `windows`
+        causes=many(columns(segment=TEXT, share=DOUBLE, usual_share=DOUBLE)),  # of a site-wide alert
+        muted_by=TEXT,  # all: the segment would alert, but the whole shop does
+        calibration=TEXT,  # version of the watch's configuration
+        revision=LONG,
+    ),
+    key=("metric", "segment", "window_start"),
+    partition_by=("day",),
+    event_time="window_start",
+    revisioned=True,
+    required=("window_end", "day", "alert", "ongoing", "reason", "calibration", "revision"),
+    ranges=(("p", 0, 1), ("exposure", 0, None), ("revision", 1, None)),
+)

@@ -244,7 +244,7 @@ def test_a_wrong_configuration_is_told(config, message):
 
 def test_kept_state_of_something_else_is_refused():
     kept = MetricWatch(HOURLY).save()
-    with pytest.raises(WatchError, match="the kept state has configuration"):
+    with pytest.raises(WatchError, match="of another kind, window, sums, lag or timezone"):
         MetricWatch.load(WatchConfig(), kept)
     with pytest.raises(WatchError, match="damaged"):
         MetricWatch.load(HOURLY, kept[:100])
