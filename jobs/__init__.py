@@ -7,5 +7,6 @@ STREAMS = (
     "refine_silver",
     "publish_gold",
     "score_stream",
+    "watch_metrics",
 )
 """The streams of a local installation, in the order in which they start."""
