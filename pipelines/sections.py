@@ -239,6 +239,7 @@ class Alerts:
     samples_per_day: int
     double_share: float
     expected_days: int
+    expected_drop_hours: float
     evidence_days: float
     explore_share: float
     seed: int

@@ -208,18 +208,18 @@ def _row(alert: Row, reviewer: str, now_ms: int, key: str, reason: str) -> dict[
     }
 
 
-def expected_matchers(alert: Row) -> dict[str, str]:
-    """What the verdict `expected` silences: a metric at its place, what the entities share, or the entity
+def expected_matchers(alert: Row) -> list[dict[str, str]]:
+    """What the verdict `expected` silences: each metric at its place, what the entities share, or the entity
     with its pattern."""
     members = alert["members"] or []
     if alert["kind"] == DROP:
-        metric, _, segment = members[0]["entity_id"].partition("@")
-        return {"metric": metric, "segment": segment}
+        named = [member["entity_id"].partition("@") for member in members]
+        return [{"metric": metric, "segment": segment} for metric, _, segment in named]
     link = (alert["links"] or [None])[0]
     if link and link["entities"] > 1:
         kind = "pattern_link" if link["kind"] == "pattern" else link["kind"]
-        return {kind: link["value"], "kind": alert["kind"]}
-    return {"key": f"{members[0]['entity']}={members[0]['entity_id']}", "pattern": alert["pattern"]}
+        return [{kind: link["value"], "kind": alert["kind"]}]
+    return [{"key": f"{members[0]['entity']}={members[0]['entity_id']}", "pattern": alert["pattern"]}]
 
 
 def is_expected(row: Row) -> bool:

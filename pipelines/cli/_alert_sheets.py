@@ -23,8 +23,8 @@ def show(action: str, found: Mapping[str, Any]) -> None:
         sheets[action](found)
     elif action == "review":
         print("kept already" if found["is_repeat"] else f"kept as review {found['review_id']}")
-        if found.get("silence"):
-            _begun(found["silence"])
+        for silence in found["silences"]:
+            _begun(silence)
     elif action == "assign":
         print(f"given to {found['assigned_to'] or 'nobody'}")
     elif action == "silence":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -14,18 +15,19 @@ import pyarrow.dataset as ds
 from pipelines.anomalies.desk import Desk, Filters, assignment_row, expected_matchers, is_expected, review_row
 from pipelines.anomalies.findings import DROP
 from pipelines.anomalies.firewall import COLUMNS
-from pipelines.anomalies.reviews import ASSIGNMENT
+from pipelines.anomalies.reviews import ASSIGNMENT, millis
 from pipelines.contracts import TABLES
 from pipelines.contracts.gold import OUTLIERS
 from pipelines.contracts.silver import EVENTS
 from pipelines.contracts.table import Table
 from pipelines.contracts.watch import ALERTS, REVIEWS, SILENCES
 from pipelines.errors import RequestError
-from pipelines.io import lake, reviewing
+from pipelines.io import calendar, lake, reviewing
 from pipelines.io.reviewing import Row, Said
 from pipelines.settings import Settings
 
 BEFORE, AFTER = timedelta(hours=6), timedelta(hours=1)
+HOUR_MS = 3_600_000
 MOST_EVENTS, MOST_POINTS, MOST_WINDOWS = 200, 200, 50
 VERDICTS = "gold.metric_verdicts"
 _EVENT = ("event_time", "event_type", "item_id", "query", "price_minor", "currency", "source", "device_id")
@@ -104,21 +106,32 @@ class ReviewLake:
         }
 
     def review(self, incident_id: str, verdict: str, reason: str, reviewer: str, key: str) -> dict[str, Any]:
-        """Keep a verdict, once for a key. `expected` begins a silence of the same cause too."""
+        """Keep a verdict, once for a key. `expected` begins a silence of the same cause too; a drop's time
+        goes into the calendar, so that it is neither scored nor learnt from."""
         alert, now = self.desk().alert(incident_id), self._now_ms()
         row = review_row(alert, verdict, reason.strip(), reviewer, now, key or str(now))
-        silence: Row | None = None
+        begun: list[Row] = []
         with self._one:
             if self._is_known(row):
-                return {"review_id": row["review_id"], "is_repeat": True}
+                return {"review_id": row["review_id"], "is_repeat": True, "silences": []}
             if is_expected(row):
-                about = (expected_matchers(alert), 24.0 * self._settings.alerts.expected_days)
-                why = f"expected: {reason.strip() or incident_id}"
-                silence = reviewing.silence_row(*about, why, reviewer, now)
-                reviewing.append(self._settings, SILENCES, [silence])
+                begun = self._expect(alert, reason.strip() or incident_id, reviewer, now)
             reviewing.append(self._settings, REVIEWS, [row])
-        shown = None if silence is None else {"silence_id": silence["silence_id"], "until": silence["until"]}
-        return {"review_id": row["review_id"], "is_repeat": False, "silence": shown}
+        silences = [{"silence_id": row["silence_id"], "until": row["until"]} for row in begun]
+        return {"review_id": row["review_id"], "is_repeat": False, "silences": silences}
+
+    def _expect(self, alert: Mapping[str, Any], why: str, reviewer: str, now: int) -> list[Row]:
+        config, hours = self._settings.alerts, 24.0 * self._settings.alerts.expected_days
+        if alert["kind"] == DROP:
+            hours = config.expected_drop_hours
+            start, end = millis(alert["window_start"]), millis(alert["window_end"]) + round(hours * HOUR_MS)
+            for what in expected_matchers(alert):
+                calendar.add_event(self._settings, f"expected: {why}", start, end, **what)
+        about = (hours, f"expected: {why}", reviewer, now)
+        exactly = [{n: glob.escape(v) for n, v in what.items()} for what in expected_matchers(alert)]
+        begun = [reviewing.silence_row(what, *about) for what in exactly]
+        reviewing.append(self._settings, SILENCES, begun)
+        return begun
 
     def assign(self, incident_id: str, to: str, reviewer: str, key: str) -> dict[str, Any]:
         """Keep whose an incident is."""

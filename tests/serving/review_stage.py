@@ -18,7 +18,7 @@ from pipelines.anomalies.alerts import raise_incidents
 from pipelines.anomalies.findings import Reason
 from pipelines.contracts.silver import EVENTS
 from pipelines.contracts.types import arrow_schema
-from pipelines.contracts.watch import ALERTS
+from pipelines.contracts.watch import ALERTS, METRIC_VERDICTS
 from pipelines.io import delta
 from pipelines.serving.access import digest_of
 from pipelines.settings import variables
@@ -74,10 +74,11 @@ def fill(settings):
     drawn = an_outlier("u555", 15, p=0.62, reasons=(Reason("carts", 2.0, 0.0, 3.0),))
     given = Batch(findings(), NOON_MS + 60 * MINUTE, samples=[drawn], chance=0.001)
     raised = raise_incidents(State(), given, NOON_MS + 65 * MINUTE, about, Rules())
-    for table in (ALERTS, EVENTS):
+    for table in (ALERTS, EVENTS, METRIC_VERDICTS):
         delta.ensure_local(settings, table)
     delta.append_arrow(alert_rows(raised.changed, NOON_MS + 65 * MINUTE, about), ALERTS, settings, "")
     delta.append_arrow(events(), EVENTS, settings, "")
+    delta.append_arrow(verdicts(), METRIC_VERDICTS, settings, "")
     return raised.changed
 
 
@@ -100,6 +101,31 @@ def events():
         for n, kind in enumerate(kinds)
     ]
     return pa.Table.from_pylist(rows, arrow_schema(EVENTS.schema))
+
+
+def verdicts():
+    """Two hours of purchases, the last windows of which are missing."""
+    values = [82, 79, 88, 75, 91, 84, 80, 77, 86, 90, 83, 78, 85, 81, 87, 76, 89, 84, 80, 82, 41, 9, 3, 2]
+    rows = [
+        {
+            "metric": "purchases",
+            "segment": "all",
+            "window_start": utc(NOON_MS + (5 * n - 60) * MINUTE),
+            "window_end": utc(NOON_MS + (5 * n - 55) * MINUTE),
+            "day": utc(NOON_MS).date(),
+            "value": float(value),
+            "expected": 82.0,
+            "low": 61.0,
+            "high": 104.0,
+            "p": 1e-7 if value == 3 else 0.5,
+            "alert": value == 3,
+            "causes": [{"segment": "source=app", "share": 0.9, "usual_share": 0.4}] if value == 3 else None,
+            "calibration": "w1",
+            "revision": 1,
+        }
+        for n, value in enumerate(values)
+    ]
+    return pa.Table.from_pylist(rows, arrow_schema(METRIC_VERDICTS.schema))
 
 
 def an_installation(folder, has_tokens=True, **alerts):

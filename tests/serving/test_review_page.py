@@ -63,6 +63,15 @@ def test_an_incident_shows_why_as_plots_and_what_its_entity_did(browser):
     assert browser.errors == []
 
 
+def test_a_drop_shows_its_metric_beside_what_was_expected(browser):
+    open_(browser, "purchases")
+    assert browser.run("document.querySelectorAll('#detail polygon.band').length") == 1
+    line = "document.querySelector('#detail polyline').getAttribute('points').split(' ').length"
+    assert browser.run(line) == 24
+    assert "source=app (90 % of the change)" in browser.run("document.getElementById('detail').textContent")
+    assert browser.errors == []
+
+
 def test_what_others_wrote_is_text(browser):
     open_(browser, "<img")
     assert stage.EVIL in browser.run(TITLE)

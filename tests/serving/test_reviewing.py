@@ -8,8 +8,11 @@ from urllib.parse import quote
 import deltalake
 import pytest
 
+from pipelines.anomalies.known_events import known_at, of_metric, parse_calendar
 from pipelines.contracts.watch import REVIEWS
 from pipelines.io import lake
+from pipelines.io.calendar import path_of
+from tests.builders_watch import MINUTE, NOON_MS
 from tests.serving import review_stage as stage
 
 
@@ -57,13 +60,15 @@ def test_an_incident_says_why_and_what_is_around_it(reviewed):
     assert (bots["entities"], bots["links"][0]["value"]) == (60, "a3f9")
     _, _, outage = reviewed.ask("GET", f"/alerts/{titled(reviewed, 'purchases')}")
     assert outage["segments"] == ["purchases@source=app"]
+    assert [point["value"] for point in outage["series"]][-3:] == [9.0, 3.0, 2.0]
+    assert outage["causes"] == [{"segment": "source=app", "share": 0.9, "usual_share": 0.4}]
 
 
 def test_a_verdict_is_kept_once_and_a_second_reviewer_is_asked(reviewed):
     incident = titled(reviewed, "u907")
     path, body = f"/alerts/{incident}/review", {"verdict": "confirmed", "reason": " stolen ", "key": "k1"}
     status, _, told = reviewed.ask("POST", path, body)
-    assert (status, told["is_repeat"], told["silence"]) == (201, False, None)
+    assert (status, told["is_repeat"], told["silences"]) == (201, False, [])
     assert reviewed.ask("POST", path, body)[2]["is_repeat"]
     assert incident not in [a["incident_id"] for a in queue(reviewed)], "ann has judged it"
     [second] = [a for a in queue(reviewed, token="bob's token") if a["incident_id"] == incident]
@@ -84,12 +89,24 @@ def test_expected_silences_the_same_cause_and_a_silence_can_be_ended(reviewed):
     incident = titled(reviewed, "sharing")
     told = reviewed.ask("POST", f"/alerts/{incident}/review", {"verdict": "expected", "reason": "a test"})[2]
     [silence] = reviewed.ask("GET", "/silences")[2]["silences"]
-    assert silence["silence_id"] == told["silence"]["silence_id"]
+    assert [silence["silence_id"]] == [one["silence_id"] for one in told["silences"]]
     assert silence["matchers"] == {"address": "a3f9", "kind": "outlier"}
     assert silence["why"] == "expected: a test"
     assert reviewed.ask("DELETE", f"/silences/{silence['silence_id']}")[0] == 200
     assert reviewed.ask("GET", "/silences")[2]["silences"] == []
     assert reviewed.ask("DELETE", f"/silences/{silence['silence_id']}")[0] == 404
+
+
+def test_a_drop_that_was_expected_is_in_the_calendar(reviewed):
+    incident = titled(reviewed, "purchases")
+    body = {"verdict": "expected", "reason": "works on the checkout"}
+    assert reviewed.ask("POST", f"/alerts/{incident}/review", body)[2]["silences"]
+    events = parse_calendar(path_of(reviewed.settings).read_text(), "calendar")
+    assert known_at(of_metric(events, "purchases", "all"), NOON_MS + 50 * MINUTE).startswith(
+        "expected: works"
+    )
+    for silence in reviewed.ask("GET", "/silences")[2]["silences"]:
+        reviewed.ask("DELETE", f"/silences/{silence['silence_id']}")
 
 
 def test_an_incident_is_given_to_somebody(reviewed):
