@@ -11,8 +11,11 @@ import numpy.typing as npt
 from pipelines.features.carriers import EVERYTHING, ITEM, USER, VALUE, Carrier, Request, StoredRows
 from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
+from pipelines.features.history import History
 from pipelines.features.ids import hash_list
+from pipelines.features.kernel import Happenings
 from pipelines.features.program import Ints
+from pipelines.features.replay import fold_only, happenings
 
 _KEY = np.dtype([("scope", "S1"), ("hash", ">i8")])
 _FIRST = np.zeros(1, np.int64)
@@ -34,6 +37,7 @@ class KeptCarrier(Carrier):
         self._lacks: list[StoredRows] = []
         self._unready: Ints = np.zeros(0, np.int64)
         self._row_of: dict[str, int] = {}
+        self._on_top: tuple[Happenings, list[StoredRows]] | None = None
 
     def forget(self, changed: bytes | None) -> None:
         """Keep the records of these keys no longer (9 bytes each, one behind the other); None: no record."""
@@ -47,11 +51,17 @@ class KeptCarrier(Carrier):
             found = rows.found(keys["hash"][keys["scope"] == scope].astype(np.int64))
             self._drop(scope, found[(found >= 0) & (found < self._fresh[scope].size)])
 
-    def lacking(self, request: Request) -> list[bytes]:
+    def lacking(self, request: Request, taken: History | None = None) -> list[bytes]:
         """Keys of the records that `read_kept` needs for this request: those of the user and of everything,
-        and what is not kept."""
-        self._make_room()
+        and what is not kept. `taken` is what the user has done beyond the records."""
         user, items = self.asked(request)
+        self._on_top = None
+        if taken is not None and len(taken):
+            batch = happenings(taken, self.catalog, np.zeros(len(taken), np.int64))
+            theirs = np.append(batch.items, batch.listed)
+            self._on_top = (batch, self._parts(user, theirs))
+            items = np.append(items, theirs)
+        self._make_room()
         known = items[items >= 0]
         self._unready = known[~self._ready[known]]
         needed = self._parts(user, self._unready) if self._unready.size else self._always(user)
@@ -79,7 +89,8 @@ class KeptCarrier(Carrier):
         return self._latest[2]
 
     def read_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
-        """As `Carrier.read`, from these records of what was lacking and from what is kept."""
+        """As `Carrier.read`, from these records of what was lacking and from what is kept, with what the user
+        has done beyond them on top."""
         return np.ascontiguousarray(self._read_kept(request, stored)[:, : len(self.definitions.names)])
 
     def outcomes_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
@@ -93,7 +104,16 @@ class KeptCarrier(Carrier):
             if part.scope in self._fresh:
                 self._fresh[part.scope][part.rows] = True
         self._ready[self._unready] = True
-        return self._features(request)
+        if self._on_top is None:
+            return self._features(request)
+        batch, parts = self._on_top
+        before = [(part, self._room_for(part)[part.rows]) for part in parts if part.scope in self._fresh]
+        spaces = self.catalog.spaces()
+        fold_only(self.definitions, self.catalog, self._states, batch, np.zeros(3, np.int64), spaces)
+        features = self._features(request)
+        for part, words in before:  # what is kept is what the store has
+            self._room_for(part)[part.rows] = words
+        return features
 
     def _load(self, part: StoredRows, stored: Mapping[bytes, bytes]) -> Ints:
         """See `Carrier`; what is loaded for another purpose may be changed there."""

@@ -108,11 +108,19 @@ def fold(
 
 
 def fold_only(
-    definitions: Definitions, catalog: Catalog, states: States, batch: Happenings, tally: Ints
+    definitions: Definitions,
+    catalog: Catalog,
+    states: States,
+    batch: Happenings,
+    tally: Ints,
+    spaces: Spaces | None = None,
 ) -> None:
-    """As `fold`, with the same states in the end, without a look at the decisions: no vectors are needed."""
+    """As `fold`, with the same states in the end, without a look at the decisions: no vectors are needed, so
+    `spaces` may be any; None makes empty ones."""
     nothing, features = np.zeros(0, np.int64), np.empty((0, len(definitions.names) + 2), np.float32)
-    kernel = (definitions.program, states, catalog.lookups(), no_vectors().spaces(catalog.items.keys()))
+    if spaces is None:
+        spaces = no_vectors().spaces(catalog.items.keys())
+    kernel = (definitions.program, states, catalog.lookups(), spaces)
     _carry(*kernel, batch, nothing, nothing, nothing, np.zeros(1, np.int64), features, nothing, tally)
 
 

@@ -78,23 +78,24 @@ class Ranking:
         try:
             if accepted.may_have(user):
                 accepted.pass_fences(user, store.fences())
-            if not accepted.may_have(user):
-                found = self._newer(request, store)
-                read = Read(found.records, found.fences)
-                if user_key(user) not in read.records:
-                    read.degraded.append(UNKNOWN_USER)
-                return read, self.carrier.read_kept(request, read.records)
+            taken = accepted.of(user)
+            found = self._newer(request, store, taken)
+            read = Read(found.records, found.fences)
+            if taken is None and user_key(user) not in read.records:
+                read.degraded.append(UNKNOWN_USER)
+            return read, self.carrier.read_kept(request, read.records)
         except LakePulseError:
             self._generation = None  # the store cannot be read, or holds records of other features
         read = self.records(request, store, accepted)
         return read, self.features(request, read)
 
-    def _newer(self, request: Request, store: Store) -> Snapshot:
-        """The records of the request that the carrier does not keep."""
+    def _newer(self, request: Request, store: Store, taken: History | None = None) -> Snapshot:
+        """The records that the carrier does not keep, of the request and of what its user has done beyond
+        them."""
 
         def lacking(changed: bytes | None) -> list[bytes]:
             self.carrier.forget(changed)
-            return self.carrier.lacking(request)
+            return self.carrier.lacking(request, taken)
 
         found = store.read_since(self._generation, lacking)
         self._generation = found.generation

@@ -97,6 +97,31 @@ def test_lists_between_batches_have_the_features_of_what_is_read_anew(store, ran
             expect_the_same(ranking.rank(request, store, accepted), expected)
 
 
+def test_what_a_user_did_beyond_the_store_is_read_as_if_it_had_been_folded(store, ranking):
+    chance, items = np.random.default_rng(7), stage.item_ids()
+    stage.fold(store, stage.past(), next_offset=0)
+    for number in range(12):
+        user, accepted = f"u{number}" if number % 3 else "nobody", Accepted(10)
+        for step in range(1 + number % 4):
+            shown = [items[at] for at in chance.choice(len(items), 30, replace=False)]
+            about = {"time": stage.now_ms() - 5_000 + step, "user_id": user, "event_id": f"{number} {step}"}
+            clicked = partial(of_one, EVENT, stage.now_ms(), **about, item_id=shown[3])
+            seen = partial(decided, user, f"d{number} {step}", shown, "lamp", stage.now_ms() - 5_000 + step)
+            for made in (seen, clicked):
+                accepted.take(user, Taken(made, "interactions"))
+        listed = [items[at] for at in chance.choice(len(items), 40, replace=False)]
+        request = Request(user, [*listed, f"unknown {number}"], stage.now_ms())
+        carrier, taken = stage.a_carrier(), accepted.of(user)
+        stored = store.read([*carrier.needed_for(request), *carrier.needed(taken)]).records
+        on_top = {**stored, **carrier.update(taken, stored)[0]}
+        found = stage.definitions().as_served(carrier.read(request, on_top))
+        ranked = ranking.rank(request, store, accepted)
+        expect_the_same(ranked, dict(zip(request.items, found, strict=True)))
+        assert "unknown_user" not in ranked.degraded
+        plain = Request(user, request.items, stage.now_ms())
+        expect_the_same(ranking.rank(plain, store, Accepted(1)), read_anew(plain, store))
+
+
 def test_only_what_has_changed_is_read_again(store, ranking):
     listening, accepted = Listening(store), Accepted(10)
     request = Request(stage.a_user(), stage.item_ids()[:40], stage.now_ms())

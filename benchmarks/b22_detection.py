@@ -1,0 +1,234 @@
+"""B22: incidents of a simulated shop whose attacks are known: how many are right, what is found.
+
+One week fits, one calibrates, the next ones are judged in batches, as the streams do it; bots and thieves are
+there all the time. Nothing is chosen by these labels."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from pipelines.anomalies.acts import Recent, parted
+from pipelines.anomalies.calibrating import calibrated, calibrations_of, rule_of
+from pipelines.anomalies.judging import Judges, decay_of, judge_rows, outlier_rows
+from pipelines.anomalies.outlier_findings import outlier_findings
+
+from benchmarks import harness
+from benchmarks.b20_calibration import Row, as_arrivals
+from pipelines import settings as settings_module
+from pipelines.anomalies.alert_batches import Batch, Rules, State
+from pipelines.anomalies.alerts import raise_incidents
+from pipelines.anomalies.behaviour import DAY_MS, NAMES, Kind, vectors
+from pipelines.anomalies.discoveries import Past, judge
+from pipelines.anomalies.findings import Finding
+from pipelines.anomalies.incidents import Incident, severity
+from pipelines.models.outlier_training import matrix_of
+from pipelines.models.outliers import OutlierModel
+from pipelines.models.scoring import Champion
+from pipelines.settings import Settings
+from pipelines.simulate.config import ShopConfig
+from pipelines.simulate.shop import Shop
+
+WEEK_MS = 7 * DAY_MS
+BATCH_MS = 600_000
+CAPACITIES = (5, 10, 20)
+IDS = {"user": "user_id", "session": "session_id", "device": "device_id", "address": "ip_hash"}
+
+
+@dataclass
+class Attack:
+    """A campaign or theft of the simulation: when, and who took part, as (kind of entity, id)."""
+
+    name: str
+    first_ms: int = 2**62
+    last_ms: int = 0
+    entities: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass
+class Played:
+    """What happened, and what was wrong in it."""
+
+    recent: Recent
+    attacks: dict[str, Attack]
+    acts: int
+
+
+def played(config: ShopConfig, until_ms: int) -> Played:
+    """A stretch of the shop's life."""
+    decode = msgspec.json.Decoder(Row).decode
+    recent, attacks, lines, acts = Recent(), dict[str, Attack](), 0, 0
+    for chunk in Shop(config).chunks():
+        rows = [decode(line) for line in chunk.lines]
+        recent.add(*parted(as_arrivals(rows)))
+        for label in chunk.labels:
+            if label["label"] not in ("bot", "stolen_account"):
+                continue
+            row = rows[label["line"] - lines - 1]
+            number = label.get("campaign") or label["theft"]
+            attack = attacks.setdefault(f"{label['label']} {number}", Attack(label["label"]))
+            attack.first_ms = min(attack.first_ms, row.event_time)
+            attack.last_ms = max(attack.last_ms, row.event_time)
+            attack.entities |= {
+                (kind, getattr(row, name)) for kind, name in IDS.items() if getattr(row, name)
+            }
+        lines += len(rows)
+        acts += len(rows)
+        if chunk.arrivals and chunk.arrivals[-1] >= until_ms:
+            break
+    return Played(recent, attacks, acts)
+
+
+def by_week(
+    recent: Recent, kinds: list[Kind], first: int, weeks: int, history_ms: int
+) -> dict[str, pa.Table]:
+    """Vectors of each kind, week by week, as one table with its week's number."""
+    found = {}
+    for kind in kinds:
+        parts = []
+        for day in range(first + DAY_MS, first + DAY_MS + weeks * WEEK_MS, DAY_MS):
+            windows = np.arange(day // kind.length, (day + DAY_MS) // kind.length)
+            parts.append(vectors(recent, kind, windows, history_ms, 1))
+        found[str(kind)] = pa.concat_tables(parts)
+    return found
+
+
+def starts_of(rows: pa.Table) -> Any:
+    """Epoch ms."""
+    return rows["window_start"].cast(pa.int64()).to_numpy() // 1000
+
+
+def findings(
+    rows: dict[str, pa.Table], judges: Judges, settings: Settings, since_ms: int
+) -> Iterator[tuple[int, int, list[Finding]]]:
+    """(newest window's end, hypotheses, discoveries) of each batch, as `watch_outliers` makes them."""
+    ends, p, sources = [], [], []
+    for kind, table in rows.items():
+        if kind not in judges.calibrations:
+            continue
+        later = table.filter(pa.array(starts_of(table) >= since_ms))
+        scores = judges.outliers.models[kind].score(matrix_of(later["vector"]))
+        p.append(judges.calibrations[kind].p_values(scores)[0])
+        ends.append(starts_of(later) + Kind.of(kind).length)
+        sources.append(later)
+    end, chance, together = np.concatenate(ends), np.concatenate(p), pa.concat_tables(sources)
+    order = np.argsort(end, kind="stable")
+    batches = np.split(order, np.flatnonzero(np.diff(end[order] // BATCH_MS)) + 1)
+    past: list[Past] = []
+    champion = Champion("shop-outliers", "1", settings.state)
+    config = settings.outliers
+    for batch in batches:
+        found, kept = judge(past, chance[batch], config.false_share, decay_of(config.memory_batches))
+        past = [*past, kept][-1_000:]
+        chosen = together.take(pa.array(batch[found]))
+        told = outlier_rows(judge_rows(chosen, judges), np.ones(chosen.num_rows, bool), champion)
+        yield int(end[batch].max()), len(batch), outlier_findings(told.to_pylist())
+
+
+def incidents(batches: Iterator[tuple[int, int, list[Finding]]], settings: Settings) -> list[Incident]:
+    """All incidents, capped ones too, as they were at the end."""
+    config = dataclasses.replace(settings.alerts, samples_per_day=0)
+    state, known = State(), dict[str, Incident]()
+    for newest, count, found in batches:
+        batch = Batch(found, newest, hypotheses=count)
+        raised = raise_incidents(state, batch, newest, config, Rules())
+        state = raised.state
+        known |= {incident.incident_id: incident for incident in raised.changed}
+    return [incident for incident in known.values() if incident.state != "merged"]
+
+
+def right(incident: Incident, attacks: dict[str, Attack]) -> set[str]:
+    """The attacks that an incident shows: one of its entities took part while it lasted."""
+    members = {tuple(key.split("=", 1)) for key in incident.members}
+    return {
+        name
+        for name, attack in attacks.items()
+        if attack.first_ms < incident.last_ms
+        and incident.first_ms <= attack.last_ms
+        and members & attack.entities
+    }
+
+
+def main() -> None:
+    """Simulate, judge, group, compare with the labels."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weeks", type=int, default=4, help="weeks: one fits, one calibrates (default: 4)")
+    parser.add_argument("--rate", type=float, default=0.5, help="events a second (default: 0.5)")
+    parser.add_argument("--seed", type=int, default=23)
+    args = parser.parse_args()
+    settings = settings_module.load(environ={})
+    config = ShopConfig(seed=args.seed, rate=args.rate)
+    first = config.start_ms // DAY_MS * DAY_MS
+    kinds = [Kind.of(text) for text in settings.outliers.watched]
+    history_ms = settings.outliers.history_hours * 3_600_000
+    whole = played(config, first + args.weeks * WEEK_MS + 2 * DAY_MS)
+    rows = by_week(whole.recent, kinds, first, args.weeks, history_ms)
+    begin = first + DAY_MS
+    models, later = {}, {}
+    for kind, table in rows.items():
+        week = (starts_of(table) - begin) // WEEK_MS
+        earlier, next_week = (matrix_of(table.filter(pa.array(week == w))["vector"]) for w in (0, 1))
+        if len(earlier) >= settings.outliers.fewest_vectors <= len(next_week):
+            models[kind] = OutlierModel.fit(earlier, names=NAMES, seed=settings.training.seed)
+            later[kind] = next_week
+    outliers = calibrated(models, later, rule_of(settings))
+    judges = Judges(outliers, calibrations_of(outliers))
+    since = begin + 2 * WEEK_MS
+    until = begin + args.weeks * WEEK_MS
+    found = incidents(findings(rows, judges, settings, since), settings)
+    attacks = {
+        n: a for n, a in whole.attacks.items() if since <= a.first_ms and a.last_ms < until - 2 * DAY_MS
+    }
+    shown = {incident.incident_id: right(incident, attacks) for incident in found}
+    by_day = defaultdict(list)
+    for incident in found:
+        by_day[incident.first_ms // DAY_MS].append(incident)
+    days, table = (until - since) / DAY_MS, []
+    for capacity in CAPACITIES:
+        best = [
+            incident
+            for of_day in by_day.values()
+            for incident in sorted(of_day, key=lambda i: -severity(i, settings.alerts))[:capacity]
+        ]
+        seen = set().union(*(shown[i.incident_id] for i in best)) if best else set()
+        of = {kind: [n for n in attacks if n.startswith(kind)] for kind in ("bot", "stolen_account")}
+        table.append(
+            [
+                capacity,
+                len(best),
+                len(best) / days,
+                float(np.mean([bool(shown[i.incident_id]) for i in best])) if best else None,
+                *(len(seen & set(names)) / len(names) if names else None for names in of.values()),
+                *(len(names) for names in of.values()),
+            ]
+        )
+    columns = [
+        "incidents a day at most",
+        "incidents",
+        "a day",
+        "precision",
+        "campaigns found",
+        "thefts found",
+    ]
+    title = f"B22: incidents of a simulated shop, {days:g} days judged, {len(found)} incidents in all"
+    harness.publish(
+        "b22_detection",
+        title,
+        [*columns, "thefts found", "campaigns", "thefts"],
+        table,
+        acts=whole.acts,
+        seed=args.seed,
+    )
+    print(f"until {datetime.datetime.fromtimestamp(until / 1000, datetime.UTC):%Y-%m-%d}, seed {args.seed}")
+
+
+if __name__ == "__main__":
+    main()
