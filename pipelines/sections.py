@@ -234,6 +234,7 @@ class Alerts:
     notify_level: str
     hold_level: str
     most_notifications: int
+    notify_wait_minutes: int
     notify_pause_minutes: int
     capacity_per_day: int
     samples_per_day: int

@@ -232,14 +232,24 @@ class _Work:
             is_news = incident.state == OPEN and level > incident.notified_level and level >= least
             if not is_news or incident.notifications >= self.config.most_notifications:
                 continue
-            pause_ms = self.config.notify_pause_minutes * of.MINUTE_MS
-            if incident.notifications and self.now_ms < incident.notified_ms + pause_ms:
+            if self._waits(incident, level):
                 continue
             why = ESCALATED if incident.notifications else OPENED
             incident.notifications += 1
             incident.notified_ms, incident.notified_level = self.now_ms, level
             found.append(Notification(incident, why))
         return found
+
+    def _waits(self, incident: Incident, level: int) -> bool:
+        """Whether it is too soon to tell: parts of one campaign may still find each other; nobody is told of
+        one thing again and again. Drops, and what is critical, are told of at once."""
+        if incident.notifications:
+            return self.now_ms < incident.notified_ms + self.config.notify_pause_minutes * of.MINUTE_MS
+        if incident.kind == DROP or level == len(LEVELS) - 1:
+            return False
+        wait_ms = self.config.notify_wait_minutes * of.MINUTE_MS
+        is_young = self.state.newest_ms < incident.first_ms + wait_ms
+        return is_young and self.now_ms < incident.opened_ms + wait_ms
 
     def revise(self, before: State) -> list[Incident]:
         """Incidents that are not as they were, each with its next revision."""

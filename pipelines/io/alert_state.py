@@ -7,17 +7,12 @@ after it with everything that is to be written, and writes what is not there yet
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import msgspec
 import pyarrow as pa
-from pyarrow import fs
 
 from pipelines.anomalies.alert_batches import State
 from pipelines.anomalies.alert_rows import Message
-from pipelines.io import checkpoints
-from pipelines.io.checkpoints import is_local, local_path
+from pipelines.io import checkpoints, whole_file
 from pipelines.settings import Settings
 
 FILE = "alerts.state"
@@ -60,31 +55,9 @@ class StateFile:
 
     def load(self) -> Kept:
         """What was saved last; an empty state before that."""
-        if is_local(self._where):
-            path = local_path(self._where)
-            content = path.read_bytes() if path.is_file() else b""
-        else:
-            system, path = fs.FileSystem.from_uri(self._where)
-            is_there = system.get_file_info(path).type == fs.FileType.File
-            content = system.open_input_stream(path).read() if is_there else b""
+        content = whole_file.read(self._where)
         return msgspec.msgpack.decode(content, type=Kept) if content else Kept()
 
     def save(self, kept: Kept) -> None:
-        """Replace what was saved, whole or not at all. (An object store replaces an object as a whole.)"""
-        content = msgspec.msgpack.encode(kept)
-        if is_local(self._where):
-            _replace(local_path(self._where), content)
-            return
-        system, path = fs.FileSystem.from_uri(self._where)
-        with system.open_output_stream(path) as stream:
-            stream.write(content)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+        """Replace what was saved, whole or not at all."""
+        whole_file.replace(self._where, msgspec.msgpack.encode(kept))

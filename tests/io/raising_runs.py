@@ -24,7 +24,7 @@ from pipelines.io.reviewing import Said
 from pipelines.io.spool import Spool
 from tests.builders_watch import CONFIG, NOON_MS, a_drop, an_outlier, arrived
 
-TRACED = ("raising.py", "alert_state.py", "delta.py", "deliveries.py", "spool.py")
+TRACED = ("raising.py", "alert_state.py", "whole_file.py", "delta.py", "deliveries.py", "spool.py")
 BATCHES = (
     [an_outlier("ann"), an_outlier("bob", p=1e-9), a_drop(segment="source=web")],
     [an_outlier("ann", 5, p=1e-7), a_drop(minute=5), a_drop(segment="source=app", minute=5)],
