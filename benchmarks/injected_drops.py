@@ -111,13 +111,13 @@ def main() -> None:
     rows = []
     for case in CASES:
         figures = watched(case, args.seeds, args.weeks, args.times)
-        rows.append([case.name, *(round(figure, 3) for figure in figures.values())])
+        rows.append([case.name, *(round(float(figure), 3) for figure in figures.values())])
         harness.console.print(rows[-1])
     columns = [
         "stream",
         *(f"{drop:.0%} drop" for drop in DROPS),
         "false alerts in 28 days",
-        "in the first 14",
+        "same, first 14 days",
     ]
     what = f"{args.seeds} streams of {args.weeks} weeks, {args.times} times each, peak {PEAK:,} in 5 minutes"
     title = f"Drops found within 30 minutes: {what}"

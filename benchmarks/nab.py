@@ -30,7 +30,7 @@ from benchmarks.nab_peers import (
     windowed_gaussian,
 )
 from benchmarks.nab_scoring import PROFILES, Floats, Series, normalised, read_folder, sweep
-from pipelines.anomalies.novelty import QUESTIONS, NoveltyConfig, NoveltyWatch, is_higher
+from pipelines.anomalies.novelty import QUESTIONS, WEIGHTS, NoveltyConfig, NoveltyWatch, is_higher
 
 STANDARD = PROFILES[0]
 SEEDS = 10
@@ -57,8 +57,9 @@ def news(sums: Floats, rest: int) -> Floats:
 
 def scored(found: Sequence[Floats], questions: Sequence[int]) -> list[Floats]:
     """Scores by some of the questions."""
-    rest = NoveltyConfig().rest
-    return [news(np.maximum(own[:, list(questions)] - 1.0, 0.0).sum(axis=1), rest) for own in found]
+    rest, chosen = NoveltyConfig().rest, np.isin(np.arange(len(QUESTIONS)), questions)
+    sums = [(np.maximum(own - 1.0, 0.0) * WEIGHTS * chosen).sum(axis=1) for own in found]
+    return [news(own, rest) for own in sums]
 
 
 def part(corpus: Sequence[Series], scores: Sequence[Floats], category: str, inside: bool) -> tuple[Any, Any]:

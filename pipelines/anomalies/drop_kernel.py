@@ -23,10 +23,16 @@ from pipelines.anomalies.drop_learning import (
     BY_WEEK,
     CUT,
     FINE_DAYS,
+    LEAST_LOG,
+    MOST_LOG,
+    MOST_LOGIT,
+    MOST_STEP,
     ROLLING,
+    kept,
     learn_pattern,
     learn_scale,
     learn_spread,
+    within,
 )
 from pipelines.anomalies.machine import compiled
 from pipelines.anomalies.tails import (
@@ -53,11 +59,11 @@ ALERT, REASON, PHASE, SUM, DIRECTION, ONGOING = range(6)
 def moments(kind, eta, exposure, unit, out):  # type: ignore[no-untyped-def]
     """Fill `out` with a window's mean, its variance v without the learnt spread, and w."""
     if kind == 1:
-        share = 1.0 / (1.0 + math.exp(-eta))
+        share = 1.0 / (1.0 + math.exp(-min(max(eta, -MOST_LOGIT), MOST_LOGIT)))
         out[0], out[1] = exposure * share, exposure * share * (1.0 - share)
         out[2] = out[1]
     else:
-        out[0] = math.exp(min(eta, 600.0))
+        out[0] = math.exp(min(max(eta, LEAST_LOG), MOST_LOG))
         out[1], out[2] = (out[0] * unit if kind == 2 else out[0]), out[0]
 
 
@@ -207,7 +213,7 @@ def uncertain(s, i, rules, phase, weeks, slot):  # type: ignore[no-untyped-def]
     a window's variance, and the variance of how a weekday that was never seen may differ."""
     if phase == ROLLING:
         return 0.0, 0.0, 0.0
-    unseen = rules.unseen**2 / (1.0 + (1.5 * weeks) ** 4)
+    unseen = rules.unseen**2 / (1.0 + (2.2 * weeks) ** 4)
     if phase == BY_DAY:
         return 1.0 / (min(s.day_seen[i, slot], 2.0 * rules.days) + 1.0), 0.0, unseen
     own = 1.0 / (min(s.fine_seen[i, slot], 2.0 * rules.days) + FINE_DAYS)
@@ -268,7 +274,8 @@ def advance(s, rules, when, values, exposures, status, numbers, marks):  # type:
         learn_spread(s, i, rules, phase, residual, means, 1.0 + own + shared)
         limit = CUT * sd / means[2]
         if phase == ROLLING:
-            s.rolling[i] += rules.rolling_gain * min(max(residual, -limit), limit)
+            s.rolling[i] += within(rules.rolling_gain * within(residual, limit), MOST_STEP)
+            s.rolling[i] = kept(rules.kind, s.rolling[i])
         first = as_eta(rules.kind, seen, exposure)
         for by in (BY_DAY, BY_WEEK):
             moments(rules.kind, eta[by], exposure, s.unit[i], pattern)

@@ -19,6 +19,10 @@ CUT_BACK = 1.0229
 """1 / E[min(Z², 2.5²)] of a standard normal Z."""
 LEAST_SPREAD, FIRST_SPREAD = 1e-4, 0.01
 ROLLING, BY_DAY, BY_WEEK = range(3)
+LEAST_LOG, MOST_LOG, MOST_LOGIT = -7.0, 600.0, 12.0
+"""Limits of η: a thousandth of a thing, and as much as a float holds; of ratios six millionths."""
+MOST_STEP, MOST_LATE = 0.5, 2.0
+"""By how much one window moves a pattern at most, and the residual of which its level hears at most."""
 FINE_DAYS = 7.0
 """Days for which the fine pattern is held to be none before it has been seen."""
 
@@ -82,6 +86,18 @@ class Rules(NamedTuple):
 
 
 @compiled
+def within(x, most):  # type: ignore[no-untyped-def]
+    """x, but no further from 0 than `most`."""
+    return min(max(x, -most), most)
+
+
+@compiled
+def kept(kind, eta):  # type: ignore[no-untyped-def]
+    """η, but no further than its limits: after years of nothing it is still a number."""
+    return within(eta, MOST_LOGIT) if kind == 1 else min(max(eta, LEAST_LOG), MOST_LOG)
+
+
+@compiled
 def learn_scale(s, i, rules, phase, z):  # type: ignore[no-untyped-def]
     """Realised variances of the sums, over two weeks."""
     for j in range(len(z)):
@@ -121,12 +137,13 @@ def learn_pattern(s, i, rules, by, phase, when, residual, deviation, first):  # 
     """Move the day's or the week's pattern by a window's residual, and its level by one that is older than
     the lag; where a part of the pattern is new, begin it with the window's own number, `first`."""
     slot, node, part = when[2], when[3], when[4] / 1e6
-    cut = min(max(residual, -CUT * deviation), CUT * deviation)
+    cut = within(residual, CUT * deviation)
     if by == BY_DAY:
         if s.day_seen[i, slot] == 0.0:
             s.day[i, slot] = first - s.level[i, BY_DAY]
             cut = 0.0
-        s.day[i, slot] += cut / (min(s.day_seen[i, slot], rules.days) + 1.0)
+        step = within(cut / (min(s.day_seen[i, slot], rules.days) + 1.0), MOST_STEP)
+        s.day[i, slot] = kept(rules.kind, s.day[i, slot] + step)
     else:
         for side in range(2):
             corner = (node + side) % s.week.shape[1]
@@ -136,10 +153,12 @@ def learn_pattern(s, i, rules, by, phase, when, residual, deviation, first):  # 
                     s.week[i, corner] = first - s.fine[i, slot] - s.level[i, BY_WEEK]
                 else:
                     known = min(s.week_seen[i, corner], rules.weeks * rules.node_windows)
-                    s.week[i, corner] += near * cut / (known + near)
+                    step = within(near * cut / (known + near), MOST_STEP)
+                    s.week[i, corner] = kept(rules.kind, s.week[i, corner] + step)
                 s.week_seen[i, corner] += near
         if phase == BY_WEEK:
-            s.fine[i, slot] += cut / (min(s.fine_seen[i, slot], rules.days) + FINE_DAYS)
+            step = within(cut / (min(s.fine_seen[i, slot], rules.days) + FINE_DAYS), MOST_STEP)
+            s.fine[i, slot] = within(s.fine[i, slot] + step, MOST_LOGIT)
             s.fine_seen[i, slot] += 1.0
     if phase != by:
         return
@@ -148,6 +167,7 @@ def learn_pattern(s, i, rules, by, phase, when, residual, deviation, first):  # 
         min(float(s.windows[i]), 14.0 * rules.day_windows) + 1.0
     )
     at = s.late_at[i]
-    s.level[i, by] += rules.level_gain * s.late[i, 1, at] * s.late[i, 0, at]
-    s.late[i, 0, at], s.late[i, 1, at] = cut, min(1.0, weight / s.information[i])
+    moved = s.level[i, by] + rules.level_gain * s.late[i, 1, at] * s.late[i, 0, at]
+    s.level[i, by] = within(moved, MOST_LOGIT)
+    s.late[i, 0, at], s.late[i, 1, at] = within(cut, MOST_LATE), min(1.0, weight / s.information[i])
     s.late_at[i] = (at + 1) % s.late.shape[2]

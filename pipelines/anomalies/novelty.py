@@ -5,9 +5,9 @@ of day, are its last two and its last five values together like any before, and 
 another than that of the 432 before them? A distance is that to the third nearest neighbour in all that is
 remembered, so that what has come three times is no longer new. Each answer becomes the -log10 of its tail
 probability among the same answers to all earlier rows: empirical up to their 90 % quantile, beyond it a
-Pareto tail with the mean log excess (Hill's estimate). What is above 1 is added up over the five. A row is
-news when its sum is higher than those of the rows before it, which fade within `rest` rows: one disturbance,
-one alert.
+Pareto tail with the mean log excess (Hill's estimate). What is above 1 is added up over the five, weighted. A
+row is news when its sum is higher than those of the rows before it, which fade within `rest` rows: one
+disturbance, one alert.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from pipelines.anomalies.machine import compiled
 from pipelines.errors import WatchError
 
 QUESTIONS = ("value", "value at this time of day", "pair", "five", "level")
+WEIGHTS = np.array([0.75, 1.0, 0.75, 1.0, 1.0])
+"""Of the answers: where a value never was, so never was its pair."""
 PATTERNS = (1, 0, 2, 5)
 """Rows of the pattern behind each question about a neighbour; 0 for the one about the time of day."""
 NEIGHBOUR, SAME_TIME_S, DAY_S = 3, 1_800, 86_400
@@ -39,7 +41,7 @@ class NoveltyConfig:
 
     warm_up: int = 100  # answers that are known before one is judged
     rest: int = 200  # after so many rows nothing is left of an earlier disturbance
-    threshold: float = 4.0  # sum from which a row alerts
+    threshold: float = 3.5  # sum from which a row alerts
     memory: int = 30_000  # rows that are remembered; the oldest third is then forgotten
 
     def __post_init__(self) -> None:
@@ -180,7 +182,7 @@ class NoveltyWatch:
             self.config.warm_up,
             answers,
         )
-        evidence = float(np.maximum(answers - 1.0, 0.0).sum())
+        evidence = float((np.maximum(answers - 1.0, 0.0) * WEIGHTS).sum())
         past = self._sums[:n]
         is_news = bool(is_higher(past, evidence, self.config.rest))
         p = float((1 + (past >= evidence).sum()) / (n + 1))

@@ -131,6 +131,26 @@ def test_a_ratio_is_as_sure_as_its_exposure():
     assert not found(40)
 
 
+@pytest.mark.parametrize("kind", ["count", "ratio", "amount"])
+def test_years_of_nothing_leave_numbers_and_what_comes_back_is_learnt(kind):
+    watch, share = MetricWatch(WatchConfig(kind=kind, window_s=3600, sums=(1, 2, 3))), kind == "ratio"
+
+    def update(hour, value):
+        return watch.update(at(hour), value / 1000 if share else value, 1000.0)
+
+    for hour in range(100):
+        update(hour, 100.0)
+    for hour in range(100, 20_000):
+        verdict = update(hour, 0.0)
+    assert 0 <= verdict.expected < 1
+    for hour in range(20_000, 20_000 + 8 * 168):
+        verdict = update(hour, 100.0)
+        assert math.isfinite(verdict.expected)
+        assert verdict.expected < 1_000, f"hour {hour}"
+    assert verdict.expected == pytest.approx(0.1 if share else 100.0, rel=0.3)
+    assert verdict.alert is False
+
+
 def test_amounts_of_money_are_watched():
     watch, chance = (
         MetricWatch(WatchConfig(kind="amount", window_s=3600, sums=(1, 2, 3))),
