@@ -60,6 +60,10 @@ class Series:
 def read_folder(data: Path, labels: Path) -> list[Series]:
     """The series of a folder that the labels name; those that are not there are left out."""
     known: Mapping[str, list[list[str]]] = json.loads(labels.read_text())
+    if any(isinstance(window, str) for windows in known.values() for window in windows):
+        raise SystemExit(f"{labels} has points in time; the windows are in combined_windows.json")
+    if not any((data / name).is_file() for name in known) and (data / "data").is_dir():
+        data = data / "data"
     found = []
     for path in sorted(data.rglob("*.csv")):
         name = path.relative_to(data).as_posix()

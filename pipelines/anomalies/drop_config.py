@@ -33,7 +33,7 @@ class WatchConfig:
     direction: str = "down"  # what is told: down, up or both
     alerts_per_28_days: float = 1.0  # false alerts of a metric that are acceptable
     sums: tuple[int, ...] = (1, 2, 3, 6, 12)  # windows that are looked at together
-    floor: float = 10.0  # expected count (exposure of a ratio) of a window below which it is not scored
+    floor: float = 10.0  # expected count (exposure of a ratio) below which no sum of windows is looked at
     warm_up_s: int = DAY_S  # history before the first score
     lag_s: int = 10_800  # windows younger than this do not move the level
     level_half_life_s: int = 43_200  # of the level's correction

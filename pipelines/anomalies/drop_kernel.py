@@ -118,7 +118,7 @@ def push(s, i, seen, means, total, exposure):  # type: ignore[no-untyped-def]
 @compiled
 def standardised(s, i, rules, common, z):  # type: ignore[no-untyped-def]
     """Fill `z` with the signed standard normal number of each sum of latest windows, NaN where there are too
-    few windows."""
+    few windows or too little is expected."""
     ring = s.ring[i]
     length = ring.shape[1]
     seen, mean, variance, move, exposure, done = 0.0, 0.0, 0.0, 0.0, 0.0, 0
@@ -134,7 +134,8 @@ def standardised(s, i, rules, common, z):  # type: ignore[no-untyped-def]
             move += ring[3, place]
             exposure += ring[4, place]
             done += 1
-        z[j] = tail(rules.kind, seen, mean, variance + common * move * move, exposure, s.unit[i])
+        if (exposure if rules.kind == 1 else mean) >= rules.floor:
+            z[j] = tail(rules.kind, seen, mean, variance + common * move * move, exposure, s.unit[i])
 
 
 @compiled
@@ -167,7 +168,7 @@ def judge(s, i, rules, phase, z, numbers, marks):  # type: ignore[no-untyped-def
 
 
 @compiled
-def detectable(s, i, rules, phase, means, total, common):  # type: ignore[no-untyped-def]
+def detectable(s, i, rules, phase, means, total, common, exposure):  # type: ignore[no-untyped-def]
     """The least drop, as a share of what is expected, that alerts within half an hour with chance .9; normal
     approximation."""
     sides = 2.0 if rules.direction == 2 else 1.0
@@ -177,6 +178,8 @@ def detectable(s, i, rules, phase, means, total, common):  # type: ignore[no-unt
         m = rules.sums[j]
         if m > rules.soon and j > 0:
             break
+        if m * (exposure if rules.kind == 1 else means[0]) < rules.floor:
+            continue
         sd = math.sqrt(m * total + common * (m * means[2]) ** 2)
         scale = max(1.0, math.sqrt(s.scale[i, phase, j]))
         least = min(least, (need * scale + POWER) * sd / (m * means[0]))
@@ -264,10 +267,10 @@ def advance(s, rules, when, values, exposures, status, numbers, marks):  # type:
         standardised(s, i, rules, common, z)
         if now - s.first_ms[i] < rules.warm_up_ms:
             marks[i, REASON] = WARMING_UP
-        elif (exposure if rules.kind == 1 else means[0]) < rules.floor:
+        elif np.isnan(z).all():
             marks[i, REASON] = LITTLE
         else:
-            numbers[i, DETECTABLE] = detectable(s, i, rules, phase, means, total, common)
+            numbers[i, DETECTABLE] = detectable(s, i, rules, phase, means, total, common, exposure)
             judge(s, i, rules, phase, z, numbers[i], marks[i])
         learn_scale(s, i, rules, phase, z)
         residual = (seen - means[0]) / means[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import Any, get_type_hints
 from zoneinfo import ZoneInfo
 
@@ -109,6 +110,10 @@ def _as_ms(time: Any) -> int:
         return round(aware.timestamp() * 1000)
     if isinstance(time, np.datetime64) and not np.isnat(time):
         return int(time.astype("datetime64[ms]").astype(np.int64))
+    if isinstance(time, float) and 0 <= time < math.inf:
+        return round(time * 1000)
     if isinstance(time, int | np.integer) and not isinstance(time, bool) and time >= 0:
         return int(time)
-    raise WatchError(f"{time!r} is no time: give milliseconds since the epoch, ISO 8601 or a datetime")
+    raise WatchError(
+        f"{time!r} is no time: give a datetime, ISO 8601, epoch milliseconds (int) or seconds (float)"
+    )

@@ -39,8 +39,9 @@ REASONS = (
     "too little history",
     "too little traffic",
 )
-Time = int | str | datetime.datetime | np.datetime64
-"""The start of a window: milliseconds since the epoch, ISO 8601, or a time; UTC unless it says otherwise."""
+Time = int | float | str | datetime.datetime | np.datetime64
+"""The start of a window: milliseconds (int) or seconds (float) since the epoch, ISO 8601, or a time; UTC
+unless it says otherwise."""
 Numbers = NDArray[np.float64]
 
 

@@ -179,9 +179,13 @@ def test_what_is_not_scored_says_why_and_is_not_learnt_from():
 
 
 def test_little_traffic_is_not_scored():
-    watch = MetricWatch(WatchConfig(window_s=3600, floor=20))
+    watch = MetricWatch(WatchConfig(window_s=3600, floor=200))
     reasons = {v.reason for v in taught(watch, np.full(400, 8.0))[100:]}
     assert reasons == {"too little traffic"}
+    watch = MetricWatch(WatchConfig(window_s=3600, floor=20))
+    windows = {v.windows for v in taught(watch, np.full(400, 8.0))[100:]}
+    assert windows == {3, 6, 12}, "8 an hour is enough in three hours"
+    assert [v.alert for v in taught(watch, np.zeros(6), 400)].count(True) == 1
     assert MetricWatch(WatchConfig(kind="ratio")).update(at(0), 0.5, 0).reason == "no exposure"
 
 
@@ -235,6 +239,7 @@ def test_a_ratio_without_exposure_is_refused():
 
 def test_times_may_be_told_in_several_ways():
     ways = [at(1), "2026-03-02T01:00:00Z", np.datetime64("2026-03-02T01:00"), int(at(1).timestamp() * 1000)]
+    ways.append(at(1).timestamp())
     told = []
     for way in ways:
         watch = MetricWatch(HOURLY)
