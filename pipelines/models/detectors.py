@@ -100,8 +100,9 @@ class Histograms(Frozen):
 def rarest(histograms: Histograms, plain: Numbers, k: int) -> NDArray[np.int64]:
     """Of each vector the places of the `k` features of which the fewest training vectors had a value as
     rare; among equally rare ones the further from the middle comes first."""
-    shares = np.take_along_axis(histograms.rarity, histograms.places(plain), axis=0)
-    return np.lexsort((-np.abs(plain), shares), axis=1)[:, :k]
+    out = np.empty((len(plain), min(k, plain.shape[1])), np.int64)
+    _rarest(histograms.rarity, histograms.places(plain), plain, out)
+    return out
 
 
 def isolating_trees(model: IForest) -> Iterator[Tree]:
@@ -172,3 +173,25 @@ def minus_sums(table, places, out):  # type: ignore[no-untyped-def]
         out[i] = 0.0
         for j in range(places.shape[1]):
             out[i] -= table[places[i, j], j]
+
+
+@njit(cache=True, error_model="numpy")
+def _rarest(rarity, places, plain, out):  # type: ignore[no-untyped-def]
+    """Fill `out` [n, k] with the columns of the least `rarity[places[i, j], j]`, the least first."""
+    k = out.shape[1]
+    for i in range(places.shape[0]):
+        found = 0
+        for j in range(places.shape[1]):
+            share, far = rarity[places[i, j], j], abs(plain[i, j])
+            at = found
+            while at > 0:
+                other = out[i, at - 1]
+                theirs = rarity[places[i, other], other]
+                if share > theirs or (share == theirs and far <= abs(plain[i, other])):
+                    break
+                if at < k:
+                    out[i, at] = other
+                at -= 1
+            if at < k:
+                out[i, at] = j
+                found = min(found + 1, k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ class OutlierConfig:
 
     rows: int = 20_000  # training vectors that the detectors learn from, at most
     kept: int = tails.KEPT_SCORES  # training scores that are kept of each detector
+    trim: float = 0.1  # share of the training vectors that is left out the second time
     trees: int = 100  # of each of the two forests
     rows_a_tree: int = 256
     bins: int = 10
@@ -77,11 +78,27 @@ class Ensemble:
 
     @classmethod
     def fit(cls, plain: Numbers, config: OutlierConfig, seed: int) -> Ensemble:
-        """The detectors that `plain` [n, d] can train: too few distinct vectors train the first two alone."""
-        curved = bent(plain)
+        """The detectors that `plain` [n, d] can train: too few distinct vectors train the first two alone.
+
+        They are trained twice, the second time without the share `config.trim` that the first time found the
+        most unusual: what is no outlier is learnt best from vectors that are none.
+        """
+        everyone = np.ones(len(plain), bool)
         with threadpool_limits(1):  # several threads add up in any order: another model each time
-            members = _members(plain, curved, config, seed)
-            near = Neighbours.fit(curved, config.reference, config.nearest, config.around, seed)
+            first = cls._of_usual(plain, everyone, config, seed)
+            if not config.trim:
+                return first
+            scores = first.score(plain)
+            return cls._of_usual(plain, scores <= np.quantile(scores, 1 - config.trim), config, seed)
+
+    @classmethod
+    def _of_usual(
+        cls, plain: Numbers, is_usual: NDArray[np.bool_], config: OutlierConfig, seed: int
+    ) -> Ensemble:
+        """Detectors trained on the vectors that `is_usual` marks, ranked among all."""
+        curved = bent(plain)
+        members = _members(plain[is_usual], curved[is_usual], config, seed)
+        near = Neighbours.fit(curved[is_usual], config.reference, config.nearest, config.around, seed)
         ranked = {
             name: tails.kept(member.scores(plain if name in STRAIGHT else curved), config.kept)
             for name, member in members.items()
@@ -110,10 +127,10 @@ class Ensemble:
     def score(self, plain: Numbers) -> Numbers:
         """Of each vector the mean surprise of the detectors. Above `threshold` neighbours have a say in how
         far above: no vector falls below it, so that a score depends on its own vector alone."""
-        total, curved = np.zeros(len(plain)), bent(plain)
-        for name, member in self.members.items():
-            scores = member.scores(plain if name in STRAIGHT else curved)
-            total += tails.surprise(self.ranked[name], scores)
+        curved = bent(plain)
+        total = np.zeros(len(plain))
+        for surprises in self._each(plain, curved):
+            total += surprises
         total /= len(self.members)
         if self.neighbours is None:
             return total
@@ -126,6 +143,16 @@ class Ensemble:
         above = (1 - weight) * (total[near] - self.threshold) + weight * by_near / len(NEAR)
         total[near] = self.threshold + above
         return total
+
+    def surprises(self, plain: Numbers) -> Numbers:
+        """[n, members]: of each vector what each detector but KNN and LOF says, as −log(share of training
+        vectors)."""
+        return np.column_stack(list(self._each(plain, bent(plain))))
+
+    def _each(self, plain: Numbers, curved: Numbers) -> Iterator[Numbers]:
+        for name, member in self.members.items():
+            scores = member.scores(plain if name in STRAIGHT else curved)
+            yield tails.surprise(self.ranked[name], scores)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything as number arrays, for `from_arrays`."""

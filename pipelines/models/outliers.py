@@ -97,12 +97,22 @@ class OutlierModel:
     def reasons(self, vectors: Numbers, k: int = 3) -> list[Reasons]:
         """Of each vector (name, value, low, high) of the features of `explain`: the range holds 95 % of the
         training vectors' values."""
-        low, high = self.scale.low, self.scale.high
+        places, *numbers = self.reason_columns(vectors, k)
+        told = zip(places.tolist(), *(of.tolist() for of in numbers), strict=True)
+        return [[(self.names[j], *rest) for j, *rest in zip(*row, strict=True)] for row in told]
+
+    def reason_columns(
+        self, vectors: Numbers, k: int = 3
+    ) -> tuple[NDArray[np.int64], Numbers, Numbers, Numbers]:
+        """`reasons` as four arrays [n, k]: places in `names`, values, lows, highs."""
+        vectors = np.asarray(vectors, np.float64)
         places = self._least_usual(self.plain(vectors), k)
-        return [
-            [(self.names[j], float(v[j]), float(low[j]), float(high[j])) for j in row]
-            for row, v in zip(places, np.asarray(vectors, np.float64), strict=True)
-        ]
+        return (
+            places,
+            np.take_along_axis(vectors, places, axis=1),
+            self.scale.low[places],
+            self.scale.high[places],
+        )
 
     def plain(self, vectors: Numbers) -> Numbers:
         """The vectors in spreads from the middle. Raises ModelError for another width."""

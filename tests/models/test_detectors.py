@@ -11,7 +11,7 @@ from pyod.models.lof import LOF
 from pyod.models.pca import PCA
 
 from pipelines.models.densities import Clusters, Components, Mixture
-from pipelines.models.detectors import Histograms, Isolation
+from pipelines.models.detectors import Histograms, Isolation, rarest
 from pipelines.models.neighbours import Neighbours
 
 CHANCE = np.random.default_rng(7)
@@ -76,3 +76,12 @@ def test_heaped_vectors_are_each_others_neighbours():
     far, _ = Neighbours.fit(vectors, 1000, nearest=5, around=20, seed=1).scores(vectors)
     assert far[0] == 0.0
     assert (far[300:] > 0).all()
+
+
+@pytest.mark.parametrize("k", [1, 3, 5, 9])
+def test_the_rarest_features_are_those_of_a_sort(k):
+    histograms = Histograms.fit(TRAIN, 10, 0.1, 0.5)
+    rows = np.vstack([NEW, np.zeros((1, 5)), np.full((1, 5), 1e6)])
+    shares = np.take_along_axis(histograms.rarity, histograms.places(rows), axis=0)
+    expected = np.lexsort((-np.abs(rows), shares), axis=1)[:, :k]
+    np.testing.assert_array_equal(rarest(histograms, rows, k), expected)
