@@ -37,16 +37,23 @@ PENALTY = 30.0
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Vectors float[n, d] that somebody judged, whether each was confirmed (false: a false alarm), and
-    when."""
+    """Vectors float[n, d] of incidents that somebody judged; by vector its incident's number, whether that
+    was confirmed (false: a false alarm), and when."""
 
     vectors: Numbers
+    incident: NDArray[np.int64]
     confirmed: Marks
     at_ms: NDArray[np.int64]
 
-    def part(self, rows: NDArray[Any]) -> Reviewed:
-        """The reviews that `rows` marks."""
-        return Reviewed(self.vectors[rows], self.confirmed[rows], self.at_ms[rows])
+    def part(self, rows: Marks) -> Reviewed:
+        """The vectors that `rows` marks."""
+        return Reviewed(self.vectors[rows], self.incident[rows], self.confirmed[rows], self.at_ms[rows])
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many incidents were confirmed, and how many were false alarms."""
+        confirmed = len(np.unique(self.incident[self.confirmed]))
+        return confirmed, len(np.unique(self.incident)) - confirmed
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,8 @@ class Order:
                 )
             arrays = [np.array(about[name], np.float64) for name in ("centre", "spread", "weights")]
             names, detectors = tuple(about["names"]), tuple(about["detectors"])
-            order = cls(names, detectors, *arrays, float(about["intercept"]), Evidence(**about["evidence"]))
+            evidence, intercept = Evidence(**about["evidence"]), float(about["intercept"])
+            order = cls(names, detectors, arrays[0], arrays[1], arrays[2], intercept, evidence)
         except (ValueError, KeyError, TypeError) as problem:
             raise ModelError(f"the order of alerts is damaged: {problem}") from None
         if {a.shape for a in arrays} != {(1 + len(names) + len(detectors),)}:
@@ -119,18 +127,15 @@ def learn(model: OutlierModel, reviewed: Reviewed) -> tuple[Order | None, Eviden
     """(the order, what shows that it is better) from reviews; no order when they are too few, or when the
     later ones do not show that it beats the outlier model's own. A proven order is learnt anew from all
     reviews."""
-    order = np.argsort(reviewed.at_ms, kind="stable")
-    cut = order[: len(order) - round(LATER * len(order))]
-    earlier = np.zeros(len(order), bool)
-    earlier[cut] = True
+    _, first = np.unique(reviewed.incident, return_index=True)
+    times = np.sort(reviewed.at_ms[first])
+    count = len(times)
+    earlier = reviewed.at_ms < times[count - round(LATER * count)] if count else np.zeros(0, bool)
     before, after = reviewed.part(earlier), reviewed.part(~earlier)
-    counts = [int(n) for p in (before, after) for n in (p.confirmed.sum(), (~p.confirmed).sum())]
-    if min(counts) < FEWEST:
-        told = f"{len(order)} reviews are too few: earlier and later ones need {FEWEST} of each verdict"
-        return None, Evidence(len(order), 0, math.nan, math.nan, math.nan, math.nan, math.nan, told)
-    trial = _fitted(model, before)
-    ours = _log_odds_of(trial, told_of(model, after.vectors))
-    evidence = _evidence(ours, model.score(after.vectors), after.confirmed, len(order))
+    if min(*before.counts, *after.counts) < FEWEST:
+        told = f"{count} reviews are too few: earlier and later ones need {FEWEST} of each verdict"
+        return None, Evidence(count, 0, math.nan, math.nan, math.nan, math.nan, math.nan, told)
+    evidence = _evidence(model, _fitted(model, before), after, count)
     if not evidence.is_better:
         return None, evidence
     return Order(model.names, tuple(model.ensemble.members), *_fitted(model, reviewed), evidence), evidence
@@ -148,19 +153,21 @@ def reviewed_vectors(reviews: Iterable[Mapping[str, Any]], windows: Sequence[Map
     by_entity: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for window in windows:
         by_entity.setdefault((window["entity"], window["entity_id"]), []).append(window)
-    vectors, confirmed, at_ms = [], [], []
-    for first in (of_incident[0] for of_incident in verdicts(reviews).values()):
+    vectors, incident, confirmed, at_ms = [], [], [], []
+    for number, first in enumerate(of_incident[0] for of_incident in verdicts(reviews).values()):
         if first["verdict"] not in (CONFIRMED, FALSE_ALARM):
             continue
         for entity in first["entities"]:
             for window in by_entity.get((entity["entity"], entity["entity_id"]), ()):
                 if first["window_start"] <= window["window_start"] < first["window_end"]:
                     vectors.append(window["vector"])
+                    incident.append(number)
                     confirmed.append(first["verdict"] == CONFIRMED)
                     at_ms.append(round(first["reviewed_at"].timestamp() * 1000))
     width = len(vectors[0]) if vectors else 0
     return Reviewed(
         np.array(vectors, np.float64).reshape(len(vectors), width),
+        np.array(incident, np.int64),
         np.array(confirmed, bool),
         np.array(at_ms, np.int64),
     )
@@ -172,15 +179,11 @@ def _fitted(model: OutlierModel, reviewed: Reviewed) -> tuple[Numbers, Numbers, 
     told = told_of(model, reviewed.vectors)
     centre, spread = told.mean(axis=0), told.std(axis=0)
     spread[spread == 0] = 1.0
+    _, place, sizes = np.unique(reviewed.incident, return_inverse=True, return_counts=True)
     found = LogisticRegression(C=1 / PENALTY, class_weight="balanced", max_iter=1_000)
-    found.fit((told - centre) / spread, reviewed.confirmed)
+    # An incident of many entities is one review.
+    found.fit((told - centre) / spread, reviewed.confirmed, sample_weight=1.0 / sizes[place])
     return centre, spread, np.asarray(found.coef_[0], np.float64), float(found.intercept_[0])
-
-
-def _log_odds_of(fitted: tuple[Numbers, Numbers, Numbers, float], told: Numbers) -> Numbers:
-    out = np.empty(len(told))
-    _log_odds(told, *fitted, out)
-    return out
 
 
 def average_precision(scores: Numbers, confirmed: Marks) -> float:
@@ -195,7 +198,16 @@ def average_precision(scores: Numbers, confirmed: Marks) -> float:
     return float(np.mean(np.arange(1, len(places) + 1) / places))
 
 
-def _evidence(ours: Numbers, without: Numbers, confirmed: Marks, reviews: int) -> Evidence:
+def _evidence(
+    model: OutlierModel, fitted: tuple[Numbers, Numbers, Numbers, float], later: Reviewed, reviews: int
+) -> Evidence:
+    _, first, place = np.unique(later.incident, return_index=True, return_inverse=True)
+    confirmed = later.confirmed[first]
+    log_odds = np.empty(len(later.vectors))
+    _log_odds(told_of(model, later.vectors), *fitted, log_odds)
+    ours, without = np.full((2, len(first)), -np.inf)  # an incident stands where its first vector does
+    np.maximum.at(ours, place, log_odds)
+    np.maximum.at(without, place, model.score(later.vectors))
     chance = np.random.default_rng(0)
     groups = [np.flatnonzero(confirmed), np.flatnonzero(~confirmed)]
     gains = np.empty(DRAWS)
@@ -210,7 +222,9 @@ def _evidence(ours: Numbers, without: Numbers, confirmed: Marks, reviews: int) -
         f"{precisions[1]:.3f}: gain {gains.mean():+.3f} [{low:+.3f}, {high:+.3f}]: "
         f"{'used' if low > 0 else 'not used'}"
     )
-    return Evidence(reviews, len(confirmed), *precisions, float(gains.mean()), low, high, told)
+    return Evidence(
+        reviews, len(confirmed), precisions[0], precisions[1], float(gains.mean()), low, high, told
+    )
 
 
 @njit(cache=True, error_model="numpy")

@@ -28,7 +28,7 @@ def some_reviews(n: int, seed: int, told: bool) -> Reviewed:
     by_failures = chance.random(n) < 0.4
     vectors[np.arange(n), np.where(by_failures, 2, 0)] = chance.uniform(15, 60, n)
     confirmed = by_failures ^ (chance.random(n) < 0.1) if told else chance.random(n) < 0.4
-    return Reviewed(vectors, confirmed, np.arange(n) * 60_000)
+    return Reviewed(vectors, np.arange(n), confirmed, np.arange(n) * 60_000)
 
 
 def test_the_example_runs():
@@ -57,15 +57,26 @@ def test_an_order_learnt_from_chance_is_not_used(seed):
 def test_what_only_earlier_reviews_say_is_not_used():
     reviews = some_reviews(150, 3, told=True)
     turned = np.where(np.arange(150) < 90, reviews.confirmed, ~reviews.confirmed)
-    assert learn(MODEL, Reviewed(reviews.vectors, turned, reviews.at_ms))[0] is None
+    assert learn(MODEL, Reviewed(reviews.vectors, reviews.incident, turned, reviews.at_ms))[0] is None
 
 
 def test_few_reviews_teach_nothing():
     order, evidence = learn(MODEL, some_reviews(20, 1, told=True))
     assert order is None
     assert "too few" in evidence.told
-    none = Reviewed(np.zeros((0, 5)), np.zeros(0, bool), np.zeros(0, np.int64))
-    assert learn(MODEL, none)[0] is None
+    assert learn(MODEL, reviewed_vectors([], []))[0] is None
+
+
+def test_an_incident_of_many_entities_is_one_review():
+    reviews = some_reviews(150, 1, told=True)
+    many = np.r_[np.repeat(0, 300), np.arange(150)]
+    again = Reviewed(
+        reviews.vectors[many], reviews.incident[many], reviews.confirmed[many], reviews.at_ms[many]
+    )
+    once, heaped = learn(MODEL, reviews)[1], learn(MODEL, again)[1]
+    assert (heaped.reviews, heaped.judged) == (once.reviews, once.judged)
+    assert heaped.ours == pytest.approx(once.ours, abs=0.05)
+    assert heaped.without == once.without
 
 
 def test_a_learnt_order_survives_text_and_judges_each_vector_alone():
@@ -127,5 +138,6 @@ def test_reviews_mark_the_vectors_of_their_incidents():
     np.testing.assert_array_equal(found.vectors, [[0, 1], [5, 1], [0, 1], [5, 1]])
     assert found.confirmed.tolist() == [True, True, False, False]
     assert (np.diff(found.at_ms[:2]) == 0).all()
+    assert found.incident.tolist() == [0, 0, 1, 1]
+    assert found.counts == (1, 1)
     assert reviewed_vectors([], windows).vectors.shape == (0, 0)
-    assert reviewed.learn(MODEL, Reviewed(np.zeros((0, 5)), found.confirmed[:0], found.at_ms[:0]))[0] is None
