@@ -56,7 +56,8 @@ class Components(Frozen):
 
         if not np.ptp(plain, axis=0).any():
             return None
-        found = PCA(random_state=seed, svd_solver="full").fit(plain)
+        with np.errstate(all="ignore"):  # it divides by the shares of components that explain nothing
+            found = PCA(random_state=seed, svd_solver="full").fit(plain)
         shares = np.asarray(found.w_components_, np.float64)
         asked = shares >= LEAST_SHARE
         axes = np.ascontiguousarray(found.components_[asked].T)

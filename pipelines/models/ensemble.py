@@ -39,7 +39,7 @@ class OutlierConfig:
 
     rows: int = 20_000  # training vectors that the detectors learn from, at most
     kept: int = tails.KEPT_SCORES  # training scores that are kept of each detector
-    trim: float = 0.1  # share of the training vectors that is left out the second time
+    trim: float = 0.1  # share of the training vectors, the most unusual, that no distance is measured by
     trees: int = 100  # of each of the two forests
     rows_a_tree: int = 256
     bins: int = 10
@@ -80,37 +80,36 @@ class Ensemble:
     def fit(cls, plain: Numbers, config: OutlierConfig, seed: int) -> Ensemble:
         """The detectors that `plain` [n, d] can train: too few distinct vectors train the first two alone.
 
-        They are trained twice, the second time without the share `config.trim` that the first time found the
-        most unusual: what is no outlier is learnt best from vectors that are none.
+        Those that measure distances are trained twice, the second time without the share `config.trim` that
+        the first time all found the most unusual: outliers that have taught a mean, a variance or a neighbour
+        hide behind it.
         """
-        everyone = np.ones(len(plain), bool)
+        curved = bent(plain)
         with threadpool_limits(1):  # several threads add up in any order: another model each time
-            first = cls._of_usual(plain, everyone, config, seed)
-            if not config.trim:
-                return first
+            members = _by_features(plain, curved, config, seed)
+            first = cls._ranked(plain, curved, members | _by_distance(curved, config, seed), config)
             scores = first.score(plain)
-            return cls._of_usual(plain, scores <= np.quantile(scores, 1 - config.trim), config, seed)
+            usual = curved[scores <= np.quantile(scores, 1 - config.trim)]
+            made = cls._ranked(plain, curved, members | _by_distance(usual, config, seed), config)
+            near = Neighbours.fit(usual, config.reference, config.nearest, config.around, seed)
+        if near is None:
+            return made
+        scores = made.score(plain)
+        threshold = float(np.quantile(scores, 1 - config.near_share)) if config.near_share < 1 else 0.0
+        found = near.scores(curved[scores >= threshold])
+        kept = {name: tails.kept(scores, config.kept) for name, scores in zip(NEAR, found, strict=True)}
+        return replace(made, neighbours=near, near_ranked=kept, threshold=threshold)
 
     @classmethod
-    def _of_usual(
-        cls, plain: Numbers, is_usual: NDArray[np.bool_], config: OutlierConfig, seed: int
+    def _ranked(
+        cls, plain: Numbers, curved: Numbers, members: Mapping[str, Detector], config: OutlierConfig
     ) -> Ensemble:
-        """Detectors trained on the vectors that `is_usual` marks, ranked among all."""
-        curved = bent(plain)
-        members = _members(plain[is_usual], curved[is_usual], config, seed)
-        near = Neighbours.fit(curved[is_usual], config.reference, config.nearest, config.around, seed)
+        """The members without neighbours, ranked by how they judge all vectors."""
         ranked = {
             name: tails.kept(member.scores(plain if name in STRAIGHT else curved), config.kept)
             for name, member in members.items()
         }
-        made = cls(config, members, ranked, None, {}, np.inf)
-        if near is None:
-            return made
-        first = made.score(plain)
-        threshold = float(np.quantile(first, 1 - config.near_share)) if config.near_share < 1 else 0.0
-        found = near.scores(curved[first >= threshold])
-        kept = {name: tails.kept(scores, config.kept) for name, scores in zip(NEAR, found, strict=True)}
-        return replace(made, neighbours=near, near_ranked=kept, threshold=threshold)
+        return cls(config, members, ranked, None, {}, np.inf)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -190,12 +189,17 @@ class Ensemble:
             raise ModelError("the outlier model lacks detectors: it is damaged")
 
 
-def _members(plain: Numbers, curved: Numbers, config: OutlierConfig, seed: int) -> dict[str, Detector]:
-    made: dict[str, Detector | None] = {
+def _by_features(plain: Numbers, curved: Numbers, config: OutlierConfig, seed: int) -> dict[str, Detector]:
+    return {
         "IForest": Isolation.fit(curved, config.trees, config.rows_a_tree, seed),
         "IForest straight": Isolation.fit(plain, config.trees, config.rows_a_tree, seed + 1),
         "HBOS": Histograms.fit(curved, config.bins, config.smoothing, config.reach),
         "HBOS straight": Histograms.fit(plain, config.bins, config.smoothing, config.reach),
+    }
+
+
+def _by_distance(curved: Numbers, config: OutlierConfig, seed: int) -> dict[str, Detector]:
+    made: dict[str, Detector | None] = {
         "PCA": Components.fit(curved, seed),
         "CBLOF": Clusters.fit(curved, config.clusters, seed),
         "GMM": Mixture.fit(curved, config.parts, config.floor, seed),
