@@ -21,6 +21,7 @@ KNOWN = {
     "B16": "benchmarks.b16_store_size",
     "B18": "benchmarks.b18_swap",
     "B19": "benchmarks.b19_overload",
+    "B20": "benchmarks.b20_calibration",
     "DROPS": "benchmarks.injected_drops",
 }
 

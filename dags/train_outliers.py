@@ -29,7 +29,7 @@ with DAG(
     dag_id="train_outliers",
     doc_md=__doc__,
     tags=["training", "outliers"],
-    schedule="@daily",
+    schedule="@weekly",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

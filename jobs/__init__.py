@@ -6,7 +6,9 @@ STREAMS = (
     "land_files",
     "refine_silver",
     "publish_gold",
+    "watch_behaviour",
     "score_stream",
+    "watch_outliers",
     "watch_metrics",
 )
 """The streams of a local installation, in the order in which they start."""

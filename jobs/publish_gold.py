@@ -1,4 +1,4 @@
-"""Publish sessions, statistics, engagement, outcomes, profiles, behaviour; correct them as rows come."""
+"""Publish sessions, statistics, engagement, outcomes and profiles; correct them as rows come."""
 
 import argparse
 from datetime import timedelta
@@ -7,8 +7,7 @@ from functools import partial
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
-from pipelines.anomalies.behaviour import corrected_vectors
-from pipelines.contracts import gold, silver
+from pipelines.contracts import silver
 from pipelines.gold.decision_outcomes import attribution_window
 from pipelines.gold.publish import corrections, publish
 from pipelines.gold.touched import Lake, arrivals
@@ -20,9 +19,7 @@ from pipelines.settings import Settings
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:
     """Start the one query that reads silver's three tables: a row of gold may depend on all of them."""
     gap = timedelta(minutes=settings.gold.session_gap_minutes)
-    window = timedelta(minutes=settings.gold.behaviour_window_minutes)
-    reach = max(attribution_window(args.domain), window)
-    tables = corrections(args.domain, gap) | {gold.BEHAVIOUR_VECTORS: partial(corrected_vectors, window)}
+    reach, tables = attribution_window(args.domain), corrections(args.domain, gap)
     lake = partial(Lake, partial(delta.read, spark, settings), partial(delta.next_revision, spark, settings))
 
     def write(rows: DataFrame, batch: delta.Batch) -> int:

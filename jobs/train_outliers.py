@@ -1,15 +1,17 @@
-"""Train the domain's outlier model on gold.behaviour_vectors and register it as a challenger."""
+"""Train the domain's outlier models on behaviour vectors, calibrate them, register them as a challenger."""
 
 import argparse
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from pipelines.anomalies.behaviour import NAMES
+from pipelines.anomalies.calibrating import calibrated, rule_of
 from pipelines.clock import now_ms
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS
-from pipelines.io import parts
+from pipelines.io import outlying, parts
 from pipelines.launch import light_job
-from pipelines.models.outlier_training import WINDOW_COLUMNS, pack_outliers, train_outliers
+from pipelines.models.outlier_training import pack_outliers, train_outliers
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
 from pipelines.models.training import Origin
@@ -19,14 +21,15 @@ from pipelines.settings import Settings
 
 def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Print the model's name and version on the last line."""
-    version = parts.version(settings, BEHAVIOUR_VECTORS, spark)
-    windows = parts.valid_rows(settings, BEHAVIOUR_VECTORS, WINDOW_COLUMNS, spark, at=version)
-    found = train_outliers(windows, NAMES, settings.training)
+    version, training = parts.version(settings, BEHAVIOUR_VECTORS, spark), settings.training
+    windows, rule = outlying.learnable(settings, spark, version), rule_of(settings)
+    found = train_outliers(windows, NAMES, training, settings.outliers.fewest_vectors)
+    outliers = calibrated(found.models, found.newest, rule)
     origin = Origin({BEHAVIOUR_VECTORS.name: version}, git_revision(settings.root), now_ms())
     with tempfile.TemporaryDirectory() as folder:
-        sealed = Path(folder) / "package"
-        training = pack_outliers(found, args.domain, settings.training, sealed, origin)
-        print(training.name, Registry(settings.tracking_uri).register(training))
+        place = Path(folder) / "package"
+        made = pack_outliers(found, outliers, args.domain, training, place, origin, asdict(rule))
+        print(made.name, Registry(settings.tracking_uri).register(made))
     return 0
 
 

@@ -61,6 +61,8 @@ class Streams:
     bronze_trigger_ms: int
     silver_trigger_ms: int
     gold_trigger_ms: int
+    behaviour_trigger_ms: int
+    outliers_trigger_ms: int
     scores_trigger_ms: int
     drops_trigger_ms: int
     watch_trigger_ms: int
@@ -83,7 +85,22 @@ class Gold:
 
     session_gap_minutes: int
     rolling_days: tuple[int, ...]
-    behaviour_window_minutes: int
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Behaviour vectors, and how unusual ones are told apart."""
+
+    watched: tuple[str, ...]
+    history_hours: int
+    fewest_vectors: int
+    bound: str
+    bound_delta: float
+    tail_share: float
+    tail_reach: float
+    false_share: float
+    memory_batches: int
+    change_limit: float
 
 
 @dataclass(frozen=True)

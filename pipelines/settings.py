@@ -25,6 +25,7 @@ from pipelines.sections import (
     Gold,
     Kafka,
     Mlflow,
+    Outliers,
     Paths,
     Serving,
     Silver,
@@ -56,6 +57,7 @@ class Settings:
     streams: Streams
     silver: Silver
     gold: Gold
+    outliers: Outliers
     store: Store
     vectors: Vectors
     training: Training

@@ -70,12 +70,13 @@ def walked(spark, kafka_broker, mlflow_server, tmp_path_factory) -> Walk:
     Replay(sender, domain, ArrivalClock(settings.silver.future_minutes * 60_000), Pace(0)).run(sent)
     sender.flush()
     assert sender.failed == 0, sender.first_failure
-    for job in ("land_bronze", "refine_silver", "publish_gold"):
+    for job in ("land_bronze", "refine_silver", "publish_gold", "watch_behaviour"):
         assert run_job(job, settings, spark, domain) == 0
     for job in ("build_training_set", "train_ranker", "train_outliers"):
         assert run_job(job, settings, spark, domain) == 0
     for model in ("ranker", "outliers"):
         for job in ("gate", "promote"):
             assert run_job(job, settings, spark, domain, model=f"shop-{model}") == 0
-    assert run_job("score_stream", settings, spark, domain) == 0
+    for job in ("score_stream", "watch_outliers"):
+        assert run_job(job, settings, spark, domain) == 0
     return Walk(settings, domain, sent)

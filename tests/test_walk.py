@@ -95,12 +95,21 @@ def test_the_summary_counts_quarantined_rows_by_reason_and_not_by_row(walked):
     assert [reason for reason in found if re.search(r"\d", reason.replace("UTF-8", ""))] == []
 
 
+def test_every_act_is_in_a_window_that_has_closed(walked):
+    described = progress.described(walked.settings)
+    assert described.done == described.due > 0
+
+
 def test_every_behaviour_vector_is_judged_with_its_reasons(walked):
     watched = progress.watched(walked.settings)
     assert watched.done == watched.due > 0
-    rows = lake.query(walked.settings, "SELECT rank, top_features FROM gold.outliers")
+    rows = lake.query(walked.settings, "SELECT * FROM gold.outliers WHERE score IS NOT NULL")
     assert rows["rank"].between(0, 1).all()
+    assert rows["p_value"].between(0, 1).all()
+    assert (rows["p_value"] > 0).all()
+    assert set(rows["entity"] + "/" + rows["window_minutes"].astype(str)) >= {"user/5", "address/5"}
     assert all(len(names) > 0 for names in rows["top_features"])
+    assert all(len(reasons) > 0 for reasons in rows["reasons"])
 
 
 def test_the_summary_says_what_the_tables_hold(walked):

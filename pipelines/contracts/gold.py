@@ -16,6 +16,7 @@ from pipelines.contracts.types import (
     columns,
     many,
 )
+from pipelines.contracts.watch import REASON
 
 SESSIONS = Table(
     "gold.sessions",
@@ -125,19 +126,22 @@ DECISION_OUTCOMES = Table(
 BEHAVIOUR_VECTORS = Table(
     "gold.behaviour_vectors",
     columns(
-        entity=TEXT,  # kind of the entity: user
+        entity=TEXT,  # user | session | device | address
         entity_id=TEXT,
+        window_minutes=INT,  # length of the window
         window_start=TIME,
         day=DAY,
         vector=many(DOUBLE),  # in the order of pipelines.anomalies.behaviour.NAMES
+        links=by_name(TEXT),  # what it shares with others: device, address, pattern
+        exposure=DOUBLE,  # minor units of money, else acts
         revision=LONG,
     ),
-    key=("entity", "entity_id", "window_start"),
+    key=("entity", "entity_id", "window_minutes", "window_start"),
     partition_by=("day",),
     event_time="window_start",
     revisioned=True,
-    required=("day", "vector", "revision"),
-    ranges=(("revision", 1, None),),
+    required=("day", "vector", "exposure", "revision"),
+    ranges=(("window_minutes", 1, None), ("exposure", 0, None), ("revision", 1, None)),
 )
 
 TRAINING_ROWS = Table(
@@ -209,20 +213,29 @@ OUTLIERS = Table(
     columns(
         entity=TEXT,
         entity_id=TEXT,
+        window_minutes=INT,
         window_start=TIME,
+        window_end=TIME,
         day=DAY,
         vector=many(DOUBLE),
-        score=DOUBLE,  # higher is more unusual
+        score=DOUBLE,  # higher is more unusual; null, as what follows from it, for kinds that no model knows
         rank=DOUBLE,  # share of the training vectors with a lower score, 0..1
-        top_features=many(TEXT),
+        p_value=DOUBLE,
+        is_tail=FLAG,  # the p-value is read from a fitted tail: the score is above all calibration scores
+        is_found=FLAG,  # a discovery, at the level of its micro-batch
+        reasons=many(REASON),  # the least usual figures, the most unusual first
+        top_features=many(TEXT),  # their names
+        links=by_name(TEXT),
+        exposure=DOUBLE,
         model_name=TEXT,
         model_version=TEXT,
+        calibration=TEXT,  # version of the calibration
         revision=LONG,
     ),
-    key=("entity", "entity_id", "window_start"),
+    key=("entity", "entity_id", "window_minutes", "window_start"),
     partition_by=("day",),
     event_time="window_start",
     revisioned=True,
-    required=("score", "rank", "model_name", "model_version"),
-    ranges=(("rank", 0, 1), ("revision", 1, None)),
+    required=("window_end", "exposure", "model_name", "model_version"),
+    ranges=(("rank", 0, 1), ("p_value", 0, 1), ("revision", 1, None)),
 )

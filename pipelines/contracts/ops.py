@@ -42,6 +42,26 @@ STREAM_PROGRESS = Table(
     event_time="finished_at",
 )
 
+OUTLIER_BATCHES = Table(
+    "ops.outlier_batches",
+    columns(
+        number=LONG,  # rises from batch to batch, over restarts too
+        batch_id=LONG,
+        newest=TIME,  # start of the newest window
+        vectors=LONG,
+        tests=LONG,  # hypotheses: vectors with a p-value
+        below_5=LONG,  # of them, p-values of 5 % and less
+        level=DOUBLE,  # at which they were tested
+        found=LONG,
+        most=LONG,  # discoveries at most, had one p-value been 0
+        model_version=TEXT,
+    ),
+    key=("number",),
+    event_time="newest",
+    required=("tests", "level", "found", "most"),
+    ranges=(("tests", 0, None), ("level", 0, 1), ("found", 0, None)),
+)
+
 AUDITS = Table(
     "ops.audits",
     columns(

@@ -1,5 +1,4 @@
-"""One micro-batch of scoring: new decisions and new behaviour vectors in, rows of gold.scores and
-gold.outliers out."""
+"""One micro-batch of scoring: new decisions in, rows of gold.scores out."""
 
 from __future__ import annotations
 
@@ -10,9 +9,8 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.contracts.gold import BEHAVIOUR_VECTORS, OUTLIERS, SCORES
+from pipelines.contracts.gold import SCORES
 from pipelines.contracts.scoring import TO_SCORE
-from pipelines.contracts.silver import DECISIONS
 from pipelines.contracts.table import Table
 from pipelines.domain import Domain
 from pipelines.features.definitions import compile_definitions
@@ -21,12 +19,8 @@ from pipelines.models.carried import Carried, Silver
 from pipelines.models.champions import Champions
 from pipelines.models.promotion import model_cache
 from pipelines.models.registry import Registry, fail_fast
-from pipelines.models.scoring import loaded_ranker, outlier_rows, score_rows, scored
+from pipelines.models.scoring import loaded_ranker, score_rows, scored
 from pipelines.settings import Settings
-
-SOURCES = (DECISIONS, BEHAVIOUR_VECTORS)
-"""Tables whose new rows are scored."""
-VECTOR_COLUMNS = ("entity", "entity_id", "window_start", "vector", "revision")
 
 
 @dataclass(frozen=True)
@@ -37,44 +31,31 @@ class Results:
     rows: int
 
 
-def arrivals(decisions: DataFrame, vectors: DataFrame) -> DataFrame:
-    """What scoring must know of new rows of silver.decisions and gold.behaviour_vectors, in one frame."""
-    new = decisions.select(*DECISION_COLUMNS)
-    return new.unionByName(vectors.select(*VECTOR_COLUMNS), allowMissingColumns=True)
-
-
 class Scorer:
-    """The champions of a domain, and the state of its shop carried along silver."""
+    """The champion of a domain's ranker, and the state of its shop carried along silver."""
 
     def __init__(self, domain: Domain, settings: Settings, silver: Silver) -> None:
         fail_fast()
         definitions = compile_definitions(domain)
-        registry = Registry(settings.tracking_uri)
-        self.champions = Champions(registry, model_cache(settings), domain.name, definitions.hash)
+        registry, cache = Registry(settings.tracking_uri), model_cache(settings)
+        self.champions = Champions(registry, cache, domain.name, definitions.hash, ("ranker",))
         self._carried = Carried(definitions, silver)
 
     @contextmanager
     def results(self, new: DataFrame) -> Iterator[Results]:
-        """Results of a micro-batch of `arrivals` by the champions of now, in one pass of both models.
+        """Results of a micro-batch of silver.decisions by the champion of now.
 
-        They last as long as the context. Raises ModelError when there never were champions.
+        They last as long as the context. Raises ModelError when there never was a champion.
         """
-        ranker, outliers = self.champions.now()
-        new = new.persist()
-        decisions = new.where("items IS NOT NULL").select(*DECISION_COLUMNS).toArrow()
-        frame = _shaped(new.where("vector IS NOT NULL").select(*VECTOR_COLUMNS))
-        if decisions.num_rows:
-            rows = self._carried.rows(decisions, loaded_ranker(ranker).vectors)
-            frame = frame.union(_shaped(new.sparkSession.createDataFrame(rows)))
-        judged = scored(frame, ranker, outliers).persist()
+        [ranker] = self.champions.now()
+        decisions = new.select(*DECISION_COLUMNS).toArrow()
+        rows = self._carried.rows(decisions, loaded_ranker(ranker).vectors)
+        judged = scored(_shaped(new.sparkSession.createDataFrame(rows)), ranker).persist()
         try:
-            each = F.coalesce(F.size("items"), F.lit(1))
-            counted = judged.agg(F.coalesce(F.sum(each), F.lit(0))).collect()[0][0]
-            tables = [(SCORES, score_rows(judged, ranker)), (OUTLIERS, outlier_rows(judged, outliers))]
-            yield Results(tables, int(counted))
+            counted = judged.agg(F.coalesce(F.sum(F.size("items")), F.lit(0))).collect()[0][0]
+            yield Results([(SCORES, score_rows(judged, ranker))], int(counted))
         finally:
             judged.unpersist()
-            new.unpersist()
 
 
 def _shaped(rows: DataFrame) -> DataFrame:

@@ -16,7 +16,7 @@ POINTER = "champion"
 
 
 class Champions:
-    """The champions of a domain's ranker and outlier model.
+    """The champions of a domain's models.
 
     A version is taken once it is downloaded and verified, and remembered on disk: it stays in charge while
     MLflow is down, also over a restart, and while a newer one cannot be loaded.
@@ -30,7 +30,7 @@ class Champions:
         definitions_hash: str,
         kinds: tuple[str, ...] = ("ranker", "outliers"),
     ) -> None:
-        """`kinds` are the models that are asked for: all, or the ranker alone."""
+        """`kinds` are the models that are asked for: all, or one of them."""
         self._registry = registry
         self._cache = cache
         self._definitions_hash = definitions_hash
@@ -64,7 +64,7 @@ class Champions:
             self._pointer(stays.name).write_text(stays.version)
 
     def are_there(self) -> bool:
-        """Whether both models have a champion that can be used; says which one is missing when that
+        """Whether each model has a champion that can be used; says which one is missing when that
         changes."""
         missing = self._missing()
         if missing and missing != self._told:
@@ -75,14 +75,13 @@ class Champions:
         self._told = missing
         return not missing
 
-    def now(self) -> tuple[Champion, Champion]:
-        """The ranker and the outlier model in charge now. Raises ModelError while one of them has never been
-        there."""
+    def now(self) -> tuple[Champion, ...]:
+        """The models in charge now, in the order in which they were asked for. Raises ModelError while one of
+        them has never been there."""
         missing = self._missing()
         if missing:
             raise ModelError(f"there is no champion of {' and '.join(missing)}: train it and promote it")
-        ranker, outliers = (self._taken[name] for name in self._names)
-        return ranker, outliers
+        return tuple(self._taken[name] for name in self._names)
 
     def _missing(self) -> list[str]:
         for name in self._names:
@@ -112,7 +111,7 @@ class Champions:
 
     def _take(self, champion: Champion) -> None:
         folder = champion.folder()
-        if champion.name == self._names[0]:
+        if champion.name.endswith("-ranker"):
             package.load_ranker(folder, self._definitions_hash)
         else:
             package.load_outliers(folder)

@@ -145,7 +145,8 @@ def contest_outliers(registry: Registry, domain: Domain, windows: pa.Table, sett
     challenger, champion = _sides(registry, f"{domain.name}-outliers")
     if champion == challenger.version:
         return _in_charge(challenger)
-    _, newest = outlier_split(windows, settings.training.test_share)
+    parts = outlier_split(windows, settings.training.test_share)
+    newest = {kind: part.newest for kind, part in parts.items()}
     ours = package.load_outliers(_fetched(registry, challenger, settings))
     theirs = None
     if champion is not None:
@@ -154,7 +155,8 @@ def contest_outliers(registry: Registry, domain: Domain, windows: pa.Table, sett
         if theirs.names != ours.names:
             told = "the champion judges other figures of behaviour than are published now"
             return Contest(challenger, champion, verdict([check("behaviour", True, told)]))
-    return Contest(challenger, champion, judge_outliers(newest, ours, theirs, settings.gate))
+    by_theirs = None if theirs is None else theirs.models
+    return Contest(challenger, champion, judge_outliers(newest, ours.models, by_theirs, settings.gate))
 
 
 def _foretold(ranker: package.Ranker, scores: NDArray[np.float32]) -> NDArray[np.float64]:

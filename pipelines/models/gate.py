@@ -34,6 +34,10 @@ from pipelines.sections import Gate
 METRICS = {"ndcg_at_10": ndcg_at, "mrr": reciprocal_rank}
 GAIN = "gain_over_outcome_rate"
 RARE = 0.99
+Vectors = Mapping[str, NDArray[np.float64]]
+"""Vectors by their kind."""
+Models = Mapping[str, OutlierModel]
+"""Outlier models by the kind of vectors that they know."""
 NO_CHAMPION = "the outcome rate"
 
 
@@ -103,18 +107,17 @@ def off_policy_check(rankings: Rankings, scores: Scores, chances: Floats, gate: 
     return check("off_policy", not is_lost, told, share, -gate.max_off_policy_loss)
 
 
-def judge_outliers(
-    vectors: NDArray[np.float64], challenger: OutlierModel, champion: OutlierModel | None, gate: Gate
-) -> Verdict:
+def judge_outliers(newest: Vectors, challenger: Models, champion: Models | None, gate: Gate) -> Verdict:
     """Whether the challenger finds about as many rare vectors among the newest as it should."""
-    ours, expected = rare_share(challenger, vectors), 1 - RARE
-    figures = {"vectors": float(len(vectors)), "challenger": ours}
-    told = f"{ours:.2%} of the {len(vectors)} newest vectors are among the rarest 1 %"
+    ours, expected = rare_share(challenger, newest), 1 - RARE
+    count = sum(len(vectors) for kind, vectors in newest.items() if kind in challenger)
+    figures = {"vectors": float(count), "challenger": ours}
+    told = f"{ours:.2%} of the {count} newest vectors are among the rarest 1 %"
     is_few = ours <= gate.max_outlier_share
     told += f": {'at most' if is_few else 'more than'} {gate.max_outlier_share:.0%}"
     checks = [check("rare_share", is_few, told, ours, gate.max_outlier_share)]
     if champion is not None:
-        theirs = rare_share(champion, vectors)
+        theirs = rare_share(champion, newest)
         figures["champion"] = theirs
         distance, limit = abs(ours - expected), abs(theirs - expected)
         is_nearer = distance <= limit
@@ -123,9 +126,12 @@ def judge_outliers(
     return verdict(checks, figures)
 
 
-def rare_share(model: OutlierModel, vectors: NDArray[np.float64]) -> float:
-    """Share of the vectors that rank above 99 % of the model's training vectors."""
-    return float(np.mean(model.rank(model.score(vectors)) > RARE))
+def rare_share(models: Models, newest: Vectors) -> float:
+    """Share of the vectors that rank above 99 % of their model's training vectors, over the kinds of vectors
+    that have a model; 0 without any."""
+    ranks = [models[kind].rank(models[kind].score(of)) for kind, of in newest.items() if kind in models]
+    together = np.concatenate(ranks) if ranks else np.zeros(0)
+    return float(np.mean(together > RARE)) if together.size else 0.0
 
 
 def _gains(gain: Gain, told: str, gate: Gate) -> list[Check]:

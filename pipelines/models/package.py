@@ -17,7 +17,7 @@ from pipelines.errors import ModelError
 from pipelines.features.vectors import Vectors
 from pipelines.models import sealed
 from pipelines.models.calibration import Calibrator, from_json
-from pipelines.models.outliers import OutlierModel
+from pipelines.models.outlier_kinds import Outliers
 from pipelines.models.packed_vectors import packed_vectors, unpacked_vectors
 from pipelines.models.sealed import CALIBRATION
 from pipelines.models.trees import Forest, from_booster
@@ -125,30 +125,37 @@ def load_ranker(folder: Path, definitions_hash: str | None = None) -> Ranker:
     return ranker
 
 
-def save_outliers(folder: Path, model: OutlierModel, example: NDArray[np.float64]) -> None:
-    """Write an outlier model's package: its frozen numbers, and what it scores `example` rows."""
-    rows = np.ascontiguousarray(example[:EXAMPLE_ROWS], np.float64)
-    arrays, about = model.frozen()
+def save_outliers(folder: Path, outliers: Outliers, example: Mapping[str, NDArray[np.float64]]) -> None:
+    """Write the package of outlier models: their frozen numbers, what each scores its kind's `example` rows,
+    and how scores become p-values, for kinds that are calibrated."""
+    arrays, about, calibrated = outliers.frozen()
+    rows = {kind: np.ascontiguousarray(example[kind][:EXAMPLE_ROWS], np.float64) for kind in outliers.models}
+    scored = {f"{kind}:rows": of for kind, of in rows.items()}
+    scored |= {f"{kind}:scores": _finite(outliers.models[kind].score(of)) for kind, of in rows.items()}
     files = {
         "outliers.npz": _npz(arrays),
         "outliers.json": json.dumps(about, sort_keys=True).encode(),
-        "example.npz": _npz({"rows": rows, "scores": _finite(model.score(rows))}),
+        "example.npz": _npz(scored),
+        CALIBRATION: json.dumps(calibrated, sort_keys=True).encode(),
     }
-    sealed.seal(folder, "outliers", files, {"features": list(model.names)})
+    sealed.seal(folder, "outliers", files, {"features": list(outliers.names), "kinds": list(outliers.models)})
 
 
-def load_outliers(folder: Path) -> OutlierModel:
-    """The outlier model of a package. Raises ModelError like `load_ranker`."""
+def load_outliers(folder: Path) -> Outliers:
+    """The outlier models of a package. Raises ModelError like `load_ranker`."""
     about, files = sealed.unseal(folder, "outliers")
     arrays = _arrays(folder / "outliers.npz", files["outliers.npz"])
-    model = OutlierModel.from_frozen(arrays, json.loads(files["outliers.json"]))
-    if list(model.names) != about["features"]:
+    calibrated = json.loads(files.get(CALIBRATION, b"{}"))
+    outliers = Outliers.from_frozen(arrays, json.loads(files["outliers.json"]), calibrated)
+    if list(outliers.names) != about["features"]:
         raise ModelError(
             f"the outlier model in {folder} has other features than its manifest names: it is damaged"
         )
     example = _arrays(folder / "example.npz", files["example.npz"])
-    _check_example(folder, _finite(model.score(example["rows"])), example["scores"], 1e-3)
-    return model
+    for kind, model in outliers.models.items():
+        scores = _finite(model.score(example[f"{kind}:rows"]))
+        _check_example(folder, scores, example[f"{kind}:scores"], 1e-3)
+    return outliers
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -13,14 +13,16 @@ from pipelines.models import package, sealed
 
 
 class PackagedModel(PythonModel):
-    """A package as an MLflow model: a ranker gives a `score` for each row, an outlier model a `score` and a
-    `rank`."""
+    """A package as an MLflow model: a ranker gives a `score` for each row, outlier models a `score` and a
+    `rank`, by the model of the kind of vectors that the package names first."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load and verify the package. Raises ModelError like `package.load_ranker`."""
         folder = Path(context.artifacts["package"])
         self.is_ranker = sealed.kind_of(folder) == "ranker"
-        self.model: Any = package.load_ranker(folder) if self.is_ranker else package.load_outliers(folder)
+        self.model: Any = (
+            package.load_ranker(folder) if self.is_ranker else package.load_outliers(folder).main
+        )
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -1,10 +1,9 @@
-"""Both models over a micro-batch in one pass: rows of decisions get scores and ranks, rows of vectors how
-unusual they are."""
+"""The ranker over a micro-batch: each decision's items get scores and ranks."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +14,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from pipelines.contracts.gold import OUTLIERS, SCORES
+from pipelines.contracts.gold import SCORES
 from pipelines.contracts.scoring import SCORED
 from pipelines.errors import ModelError
 from pipelines.models import package, sealed
-from pipelines.models.outliers import OutlierModel
 from pipelines.models.package import Ranker
 from pipelines.models.packed_features import cell_sizes, unpacked
-
-TOP_FEATURES = 3
 
 
 @dataclass(frozen=True)
@@ -54,31 +50,19 @@ def loaded_ranker(champion: Champion) -> Ranker:
     return package.load_ranker(champion.folder())
 
 
-@functools.lru_cache(maxsize=4)
-def _outliers(champion: Champion) -> OutlierModel:
-    return package.load_outliers(champion.folder())
-
-
-def scored(rows: DataFrame, ranker: Champion, outliers: Champion) -> DataFrame:
+def scored(rows: DataFrame, ranker: Champion) -> DataFrame:
     """Rows of contracts.scoring.TO_SCORE as rows of SCORED. Every process loads and verifies a version
     once."""
-    return rows.mapInArrow(_scorer(ranker, outliers), SCORED)
 
-
-def _scorer(
-    ranker: Champion, outliers: Champion
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         schema = to_arrow_schema(SCORED, timezone="UTC")
-        for rows in batches:
-            columns = {name: rows[name] for name in schema.names if name in rows.schema.names}
-            columns |= _decisions_scored(rows, loaded_ranker(ranker)) | _vectors_scored(
-                rows, _outliers(outliers)
-            )
+        for batch in batches:
+            columns = {name: batch[name] for name in schema.names if name in batch.schema.names}
+            columns |= _decisions_scored(batch, loaded_ranker(ranker))
             arrays = [columns[field.name].cast(field.type) for field in schema]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    return run
+    return rows.mapInArrow(run, SCORED)
 
 
 def with_scores(rows: DataFrame, ranker: Champion) -> DataFrame:
@@ -129,28 +113,10 @@ def _decisions_scored(rows: pa.RecordBatch, ranker: Ranker) -> dict[str, pa.Arra
     return dict(zip(("scores", "ranks"), lists, strict=True))
 
 
-def _vectors_scored(rows: pa.RecordBatch, outliers: OutlierModel) -> dict[str, pa.Array]:
-    lists = rows["vector"]
-    known = lists.is_valid().to_numpy(zero_copy_only=False)
-    width = len(outliers.names)
-    sizes = lists.value_lengths().drop_null().to_numpy(zero_copy_only=False)
-    if (sizes != width).any():
-        raise ModelError(
-            f"a behaviour vector has {sizes[sizes != width][0]} values, the outlier model needs {width}"
-        )
-    vectors = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    scores = outliers.score(vectors)
-    place = np.where(known, np.cumsum(known) - 1, -1)
-    spread = pa.array(place, mask=~known)
-    reasons = pa.array(outliers.explain(vectors, TOP_FEATURES), pa.list_(pa.string()))
-    made = {"outlier_score": scores, "outlier_rank": outliers.rank(scores), "top_features": reasons}
-    return {name: pa.array(values).take(spread) for name, values in made.items()}
-
-
 def score_rows(rows: DataFrame, ranker: Champion) -> DataFrame:
     """Rows of SCORED as rows of gold.scores: one for each item of each decision."""
     zipped = F.explode(F.arrays_zip("items", "positions", "scores", "ranks")).alias("of")
-    each = rows.where("items IS NOT NULL").select("decision_id", "user_id", "decided_at", zipped)
+    each = rows.select("decision_id", "user_id", "decided_at", zipped)
     named = each.select(
         "decision_id",
         F.col("of.items").alias("item_id"),
@@ -164,16 +130,3 @@ def score_rows(rows: DataFrame, ranker: Champion) -> DataFrame:
         F.lit(ranker.version).alias("model_version"),
     )
     return SCORES.conform(named)
-
-
-def outlier_rows(rows: DataFrame, outliers: Champion) -> DataFrame:
-    """Rows of SCORED as rows of gold.outliers: one for each behaviour vector."""
-    named = rows.where("vector IS NOT NULL").select(
-        *("entity", "entity_id", "window_start", "vector", "top_features", "revision"),
-        F.to_date("window_start").alias("day"),
-        F.col("outlier_score").alias("score"),
-        F.col("outlier_rank").alias("rank"),
-        F.lit(outliers.name).alias("model_name"),
-        F.lit(outliers.version).alias("model_version"),
-    )
-    return OUTLIERS.conform(named)

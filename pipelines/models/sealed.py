@@ -22,7 +22,7 @@ FILES = {
     "outliers": frozenset({"outliers.npz", "outliers.json", "example.npz"}),
 }
 CALIBRATION = "calibration.json"
-OPTIONAL = {"ranker": frozenset({VECTORS, CALIBRATION}), "outliers": frozenset[str]()}
+OPTIONAL = {"ranker": frozenset({VECTORS, CALIBRATION}), "outliers": frozenset({CALIBRATION})}
 """Vectors are there where the features need some; a calibration is missing in packages of older versions."""
 PICKLE_NAME = re.compile(r"\.(pkl|pickle|joblib|dill|pt|pth|bin)$")
 

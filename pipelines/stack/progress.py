@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipelines.anomalies.behaviour import NAMES, Kind
 from pipelines.contracts import bronze, silver
 from pipelines.errors import StackError
 from pipelines.io import kafka_admin, lake
@@ -13,6 +14,15 @@ from pipelines.settings import Settings
 from pipelines.stack import local
 
 POLL_S = 2.0
+DESCRIBED = f"""
+SELECT coalesce(sum(vector[{{events}}] + vector[{1 + NAMES.index("decisions")}]), 0) AS n
+FROM gold.behaviour_vectors WHERE entity = 'user' AND window_minutes = {{minutes}}"""
+CLOSED = """
+WITH acts AS (
+    SELECT epoch_ms(event_time) AS ms FROM silver.events WHERE NOT is_late
+    UNION ALL SELECT epoch_ms(event_time) FROM silver.decisions WHERE NOT is_late
+)
+SELECT count(*) AS n FROM acts WHERE ms < (SELECT max(ms) FROM acts) // {ms} * {ms}"""
 SILVER = (silver.EVENTS, silver.DECISIONS, silver.ITEMS, silver.QUARANTINE)
 
 Say = Callable[[str], None]
@@ -46,6 +56,17 @@ def refined(settings: Settings) -> Step:
 def published(settings: Settings) -> Step:
     """Decisions, and decisions whose outcomes gold has."""
     return _of_decisions(settings, "published", "gold.decision_outcomes")
+
+
+def described(settings: Settings) -> Step:
+    """Acts of silver in windows of users that have closed, and those that behaviour vectors count: of the
+    shortest such windows that are watched; nothing where none are."""
+    lengths = [Kind.of(text).minutes for text in settings.outliers.watched if text.startswith("user/")]
+    if not lengths:
+        return Step("described", 0, 0)
+    done = lake.query(settings, DESCRIBED.format(minutes=min(lengths), events=1 + NAMES.index("events")))
+    due = lake.query(settings, CLOSED.format(ms=min(lengths) * 60_000))
+    return Step("described", int(due["n"][0]), int(done["n"][0]))
 
 
 def scored(settings: Settings) -> Step:
@@ -91,7 +112,7 @@ def wait_until_done(
 
 def wait_until_published(settings: Settings, say: Say) -> None:
     """Wait until everything that Kafka holds is in bronze, in silver and in gold, as `wait_until_done`."""
-    for step in (landed, refined, published):
+    for step in (landed, refined, published, described):
         wait_until_done(settings, step, say)
 
 

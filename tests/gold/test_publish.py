@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from jobs import publish_gold
-from pipelines.anomalies.behaviour import behaviour_vectors
 from pipelines.contracts import gold, silver
 from pipelines.gold.decision_outcomes import decision_outcomes
 from pipelines.gold.engagement import engagement
@@ -17,14 +16,13 @@ from pipelines.gold.user_profiles import user_profiles
 from pipelines.io import checkpoints, delta
 from tests.builders_gold import a_decision, a_history, a_shop, an_event, an_item, at, rows_of
 
-GAP, WINDOW = datetime.timedelta(minutes=30), datetime.timedelta(minutes=5)
+GAP = datetime.timedelta(minutes=30)
 PUBLISHED = (
     gold.SESSIONS,
     gold.ITEM_STATS,
     gold.ENGAGEMENT,
     gold.DECISION_OUTCOMES,
     gold.USER_PROFILES,
-    gold.BEHAVIOUR_VECTORS,
 )
 
 
@@ -62,7 +60,6 @@ def at_once(spark, settings):
         gold.ENGAGEMENT: engagement(events, decisions, items, shop, 0),
         gold.DECISION_OUTCOMES: decision_outcomes(decisions, events, shop, 0),
         gold.USER_PROFILES: user_profiles(own, items, shop, 0),
-        gold.BEHAVIOUR_VECTORS: behaviour_vectors(events, decisions, WINDOW, 0),
     }
 
 

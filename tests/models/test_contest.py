@@ -10,15 +10,17 @@ import pandas as pd
 import pytest
 from pyspark.sql import functions as F
 
-from jobs import gate, promote, train_outliers, train_ranker
+from jobs import gate, promote, recalibrate_outliers, train_outliers, train_ranker
 from pipelines import settings as settings_module
 from pipelines.anomalies.behaviour import NAMES
+from pipelines.anomalies.calibrating import calibrations_of
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS, TRAINING_ROWS
 from pipelines.contracts.ops import GATE_RECORDS
 from pipelines.domain import load_domain
 from pipelines.errors import ModelError
 from pipelines.features.definitions import compile_definitions
 from pipelines.io import delta
+from pipelines.models import package
 from pipelines.models.promotion import subject
 from pipelines.models.registry import Registry
 from tests.models.builders import NO_ITEMS, store, training_rows
@@ -156,28 +158,59 @@ def test_a_champion_with_other_vectors_meets_by_its_own_figures(house, spark, tm
     assert told in capsys.readouterr().out
 
 
-def test_an_outlier_model_from_vectors_to_champion(house, spark, tmp_path, capsys):
-    path, domain = a_domain(house, tmp_path, "watchedshop")
-    n = 400
-    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+def store_vectors(spark, house, first, values):
+    """Vectors of seven users, one every five minutes from window `first` on."""
+    n, start = len(values), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     vectors = pd.DataFrame(
         {
             "entity": "user",
             "entity_id": [f"u{i % 7}" for i in range(n)],
-            "window_start": [start + datetime.timedelta(minutes=5 * i) for i in range(n)],
-            "vector": list(np.random.default_rng(0).gamma(2.0, 5.0, (n, len(NAMES)))),
+            "window_minutes": np.full(n, 5, np.int32),
+            "exposure": 1.0,
+            "window_start": [start + datetime.timedelta(minutes=5 * (first + i)) for i in range(n)],
+            "vector": list(values),
             "revision": 1,
         }
     )
-    rows = spark.createDataFrame(vectors).withColumn("day", F.to_date("window_start"))
+    nothing = F.create_map().cast("map<string,string>")
+    rows = spark.createDataFrame(vectors).withColumns({"day": F.to_date("window_start"), "links": nothing})
     delta.append(rows, BEHAVIOUR_VECTORS, house)
+
+
+def test_outlier_models_from_vectors_to_champion_and_calibrated_anew(house, spark, tmp_path, capsys):
+    path, domain = a_domain(house, tmp_path, "watchedshop")
+    chance, model = np.random.default_rng(0), f"{path}-outliers"
+    store_vectors(spark, house, 0, chance.gamma(2.0, 5.0, (400, len(NAMES))))
     assert run(train_outliers, house, spark, domain=domain) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "watchedshop-outliers 1"
-    assert run(gate, house, spark, model=f"{path}-outliers") == 0
-    assert run(promote, house, spark, model=f"{path}-outliers") == 0
-    assert Registry(house.tracking_uri).current("watchedshop-outliers") == "1"
-    assert run(train_outliers, house, spark, domain=domain) == 0
-    assert run(gate, house, spark, model=f"{path}-outliers") == 0, "as good as the champion, and newer"
+    assert run(gate, house, spark, model=model) == 0
+    assert run(promote, house, spark, model=model) == 0
+    registry = Registry(house.tracking_uri)
+    assert registry.current("watchedshop-outliers") == "1"
+    look = {"domain": domain, "look": True, "force": False}
+    assert run(recalibrate_outliers, house, spark, **look) == 0, "nothing is newer than the calibration"
+
+    changed = chance.gamma(2.0, 9.0, (600, len(NAMES)))
+    store_vectors(spark, house, 400, changed)
+    assert run(recalibrate_outliers, house, spark, **look) == 99
+    assert registry.current("watchedshop-outliers") == "1", "it only looked"
+    assert run(recalibrate_outliers, house, spark, **(look | {"look": False})) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "the calibration does not hold: renew it" in told
+    assert told[-1] == "watchedshop-outliers 2"
+    assert registry.current("watchedshop-outliers") == "2"
+    old, new = (
+        package.load_outliers(registry.fetch("watchedshop-outliers", version, tmp_path / "fetched"))
+        for version in ("1", "2")
+    )
+    np.testing.assert_array_equal(old.main.score(changed), new.main.score(changed))
+    p = [calibrations_of(each)["user/5"].p_values(each.main.score(changed))[0] for each in (old, new)]
+    assert np.mean(p[0] <= 0.05) > 0.1
+    assert np.mean(p[1] <= 0.05) == pytest.approx(0.05, abs=0.01)
+    [row] = delta.read(spark, house, GATE_RECORDS).where("action = 'recalibration'").collect()
+    assert (row["challenger"], row["champion"], row["accepted"]) == ("2", "1", True)
+    assert row["figures"]["capital_user/5"] > 100
+    assert run(recalibrate_outliers, house, spark, **look) == 0, "nothing is newer"
 
 
 @pytest.mark.parametrize("model", ["shop", "shop-tuner", "-ranker"])

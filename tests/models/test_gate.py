@@ -157,11 +157,14 @@ def test_without_propensities_the_order_is_not_judged_by_what_it_would_have_earn
 
 
 def vectors(seed, shift=1.0):
-    return np.random.default_rng(seed).gamma(2.0, 5.0 * shift, (1500, 4))
+    return {
+        "user/5": np.random.default_rng(seed).gamma(2.0, 5.0 * shift, (1500, 4)),
+        "new/5": np.ones((9, 1)),
+    }
 
 
 MODEL, OLD_MODEL = (
-    OutlierModel.fit(vectors(seed, shift), names=tuple("abcd"), seed=1)
+    {"user/5": OutlierModel.fit(vectors(seed, shift)["user/5"], names=tuple("abcd"), seed=1)}
     for seed, shift in ((1, 1.0), (2, 0.5))
 )
 
@@ -170,6 +173,7 @@ def test_an_outlier_model_that_finds_few_outliers_takes_over():
     first = gate.judge_outliers(vectors(3), MODEL, None, GATE)
     assert first.accepted
     assert first.figures["challenger"] == pytest.approx(0.01, abs=0.01)
+    assert first.figures["vectors"] == 1500, "a kind that the model does not know says nothing of it"
     over_an_old_one = gate.judge_outliers(vectors(3), MODEL, OLD_MODEL, GATE)
     assert over_an_old_one.accepted
     assert over_an_old_one.figures["champion"] > over_an_old_one.figures["challenger"]

@@ -10,13 +10,18 @@ import xgboost
 
 from pipelines.errors import ModelError
 from pipelines.models import calibration, package, ranker, sealed
+from pipelines.models.outlier_kinds import Outliers
 from pipelines.models.outliers import OutlierModel
 from tests.models.builders import NAMES, some_examples, some_training
 
 EXAMPLES = some_examples(60)
 BOOSTER = ranker.train(EXAMPLES, some_examples(30, seed=2), NAMES, some_training(rounds=3)).booster
 VECTORS = np.random.default_rng(0).gamma(2.0, 5.0, (200, 3))
-OUTLIERS = OutlierModel.fit(VECTORS, names=("a", "b", "c"), seed=1)
+MODEL = OutlierModel.fit(VECTORS, names=("a", "b", "c"), seed=1)
+SECOND = OutlierModel.fit(VECTORS * 3, names=("a", "b", "c"), seed=2)
+CALIBRATED = {"scores": np.arange(3.0)}, {"bound": "marginal"}
+OUTLIERS = Outliers({"user/5": MODEL, "device/60": SECOND}, {"device/60": CALIBRATED})
+EXAMPLE = {"user/5": VECTORS, "device/60": VECTORS * 3}
 
 
 @pytest.fixture
@@ -40,10 +45,14 @@ def test_a_ranker_scores_as_its_booster(folder):
 
 
 def test_an_outlier_model_survives_its_package(tmp_path):
-    package.save_outliers(tmp_path / "o", OUTLIERS, VECTORS)
+    package.save_outliers(tmp_path / "o", OUTLIERS, EXAMPLE)
     loaded = package.load_outliers(tmp_path / "o")
-    np.testing.assert_array_equal(loaded.score(VECTORS * 2), OUTLIERS.score(VECTORS * 2))
-    assert loaded.explain(VECTORS) == OUTLIERS.explain(VECTORS)
+    assert list(loaded.models) == ["user/5", "device/60"]
+    for kind, model in OUTLIERS.models.items():
+        np.testing.assert_array_equal(loaded.models[kind].score(VECTORS * 2), model.score(VECTORS * 2))
+        assert loaded.models[kind].explain(VECTORS) == model.explain(VECTORS)
+    [(kind, (arrays, about))] = loaded.calibrations.items()
+    assert (kind, about, arrays["scores"].tolist()) == ("device/60", CALIBRATED[1], [0.0, 1.0, 2.0])
     assert sealed.kind_of(tmp_path / "o") == "outliers"
 
 
@@ -54,7 +63,7 @@ def test_the_same_model_gives_the_same_package(folder, tmp_path):
 
 
 def test_no_file_is_a_pickle(folder, tmp_path):
-    package.save_outliers(tmp_path / "o", OUTLIERS, VECTORS)
+    package.save_outliers(tmp_path / "o", OUTLIERS, EXAMPLE)
     for path in [*folder.iterdir(), *(tmp_path / "o").iterdir()]:
         with pytest.raises(
             (pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError, AttributeError)
@@ -200,8 +209,12 @@ def test_a_calibration_that_is_missing_changed_or_foreign_is_refused(tmp_path):
         package.load_ranker(kept)
 
 
-def test_an_outlier_model_has_no_calibration(tmp_path):
-    package.save_outliers(tmp_path / "o", OUTLIERS, VECTORS)
-    reseal(tmp_path / "o", "calibration.json", CHANCES.to_json().encode())
-    with pytest.raises(ModelError, match="which no outliers package has"):
+def test_outlier_models_of_an_older_version_or_of_different_features_are_refused(tmp_path):
+    package.save_outliers(tmp_path / "o", OUTLIERS, EXAMPLE)
+    reseal(tmp_path / "o", "outliers.json", b'{"names": ["a", "b", "c"]}')
+    with pytest.raises(ModelError, match="name no kinds of vectors"):
+        package.load_outliers(tmp_path / "o")
+    other = OutlierModel.fit(VECTORS, names=("a", "b", "z"), seed=1)
+    package.save_outliers(tmp_path / "o", Outliers({"user/5": MODEL, "device/60": other}), EXAMPLE)
+    with pytest.raises(ModelError, match="have different features"):
         package.load_outliers(tmp_path / "o")

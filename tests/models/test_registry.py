@@ -12,6 +12,7 @@ import pytest
 
 from pipelines.errors import ModelError, RegistryError
 from pipelines.models import package
+from pipelines.models.outlier_kinds import Outliers
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.registry import Registry
 from pipelines.models.revision import git_revision
@@ -70,7 +71,7 @@ def test_nothing_of_a_version_is_a_pickle(registered, tmp_path):
 def test_an_outlier_model_is_an_mlflow_model_too(registry, tmp_path):
     vectors = np.random.default_rng(0).gamma(2.0, 5.0, (200, 3))
     model = OutlierModel.fit(vectors, names=("a", "b", "c"), seed=1)
-    package.save_outliers(tmp_path / "o", model, vectors)
+    package.save_outliers(tmp_path / "o", Outliers({"user/5": model}), {"user/5": vectors})
     example = pd.DataFrame(vectors[:3], columns=["a", "b", "c"])
     version = registry.register(a_training(tmp_path / "o", "kept-outliers", example=example))
     found = mlflow.pyfunc.load_model(f"models:/kept-outliers/{version}").predict(example)

@@ -1,5 +1,5 @@
-"""The scoring stream on a real lake and a real MLflow: waits for champions, takes new ones, survives without
-MLflow."""
+"""The streams that score decisions and judge vectors, on a real lake and a real MLflow: they wait for a
+champion, take new ones, survive without MLflow."""
 
 import argparse
 import dataclasses
@@ -12,10 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from jobs import score_stream
+from jobs import score_stream, watch_outliers
 from pipelines import settings as settings_module
 from pipelines.anomalies.behaviour import NAMES
+from pipelines.anomalies.calibrating import calibrated
+from pipelines.anomalies.calibration import Rule
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS, OUTLIERS, SCORES
+from pipelines.contracts.ops import OUTLIER_BATCHES
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
 from pipelines.domain import parse_domain
 from pipelines.features.definitions import compile_definitions
@@ -196,17 +199,22 @@ def store(spark, house, rows, offset=0):
     for contract, kind in ((EVENTS, "event_id"), (DECISIONS, "items")):
         chosen = [r for r in rows if kind in r]
         delta.append(spark.createDataFrame(on_its_day(contract, chosen), contract.schema), contract, house)
-    vectors = pa.table(
+    vectors = np.random.default_rng(offset).gamma(2.0, 5.0, (5, len(NAMES)))
+    vectors[0] = 1e6  # nobody was like this
+    rows = pa.table(
         {
-            "entity": ["user"] * 5,
+            "entity": ["user"] * 4 + ["device"],
             "entity_id": [f"u{offset + i}" for i in range(5)],
+            "window_minutes": pa.array([5] * 5, pa.int32()),
             "window_start": pa.array([datetime.datetime(2023, 12, 9, tzinfo=datetime.UTC)] * 5),
             "day": pa.array([datetime.date(2023, 12, 9)] * 5),
-            "vector": list(np.random.default_rng(offset).gamma(2.0, 5.0, (5, len(NAMES)))),
+            "vector": list(vectors),
+            "links": pa.array([[("device", "d")]] * 5, pa.map_(pa.string(), pa.string())),
+            "exposure": [2.0] * 5,
             "revision": pa.array([1] * 5),
         }
     )
-    delta.append(spark.createDataFrame(vectors), BEHAVIOUR_VECTORS, house)
+    delta.append(spark.createDataFrame(rows), BEHAVIOUR_VECTORS, house)
 
 
 def register(registry, folder, domain, seed):
@@ -218,8 +226,10 @@ def register(registry, folder, domain, seed):
     package.save_ranker(
         folder / "ranker", booster, DEFINITIONS.to_json(), DEFINITIONS.hash, examples.features
     )
-    vectors = np.random.default_rng(seed).gamma(2.0, 5.0, (100, len(NAMES)))
-    package.save_outliers(folder / "outliers", OutlierModel.fit(vectors, names=NAMES, seed=seed), vectors)
+    vectors, later = np.random.default_rng(seed).gamma(2.0, 5.0, (2, 400, len(NAMES)))
+    models = {"user/5": OutlierModel.fit(vectors, names=NAMES, seed=seed)}
+    outliers = calibrated(models, {"user/5": later}, Rule())
+    package.save_outliers(folder / "outliers", outliers, {"user/5": vectors})
     for kind, rows, names in (("ranker", examples.features, DEFINITIONS.names), ("outliers", vectors, NAMES)):
         example = pd.DataFrame(rows[:2], columns=list(names))
         name = f"{domain.name}-{kind}"
@@ -230,10 +240,11 @@ def register(registry, folder, domain, seed):
 
 
 def run_once(house, spark, domain):
-    (query,) = score_stream.run(house, spark, argparse.Namespace(domain=domain, once=True))
-    assert query.awaitTermination(240)
-    assert query.exception() is None
-    checkpoints.disown(house, "score_stream")
+    for job in (score_stream, watch_outliers):
+        (query,) = job.run(house, spark, argparse.Namespace(domain=domain, once=True))
+        assert query.awaitTermination(240)
+        assert query.exception() is None
+        checkpoints.disown(house, job.__name__.removeprefix("jobs."))
 
 
 def versions(spark, house, table):
@@ -249,10 +260,8 @@ def test_the_stream_waits_for_champions_takes_new_ones_and_outlives_mlflow(spark
 
     with caplog.at_level(logging.INFO, "lakepulse"):
         run_once(house, spark, domain)
-    assert (
-        "nothing is scored before there is a champion of streamshop-ranker and streamshop-outliers"
-        in caplog.text
-    )
+    for model in ("ranker", "outliers"):
+        assert f"nothing is scored before there is a champion of streamshop-{model}" in caplog.text
     assert delta.read(spark, house, SCORES).isEmpty()
 
     register(registry, tmp_path / "first", domain, seed=1)
@@ -272,8 +281,24 @@ def test_the_stream_waits_for_champions_takes_new_ones_and_outlives_mlflow(spark
     store(spark, house, history(6, 8), offset=10)
     run_once(away, spark, domain)
     assert "streamshop-ranker stays at version 2" in caplog.text
+    assert "streamshop-outliers stays at version 2" in caplog.text
     assert versions(spark, house, SCORES) == {"1": 16, "2": 16}
     assert versions(spark, house, OUTLIERS) == {"1": 5, "2": 10}
+    rows = {row["entity_id"]: row for row in delta.read(spark, house, OUTLIERS).toArrow().to_pylist()}
+    assert [rows[f"u{n}"]["is_found"] for n in range(5)] == [True, False, False, False, None]
+    assert rows["u0"]["is_tail"]
+    assert rows["u0"]["p_value"] < 1 / 401 < rows["u1"]["p_value"]
+    assert {len(rows[f"u{n}"]["reasons"]) for n in range(4)} == {3}
+    assert (rows["u4"]["score"], rows["u4"]["p_value"], rows["u4"]["reasons"]) == (None, None, None)
+    assert rows["u0"]["window_end"] - rows["u0"]["window_start"] == datetime.timedelta(minutes=5)
+    assert dict(rows["u0"]["links"]) == {"device": "d"}
+    batches = delta.read(spark, house, OUTLIER_BATCHES).orderBy("number").toArrow().to_pylist()
+    assert [(b["vectors"], b["tests"], b["model_version"]) for b in batches] == [
+        (5, 4, "1"),
+        (5, 4, "2"),
+        (5, 4, "2"),
+    ]
+    assert 0 < batches[0]["level"] <= house.outliers.false_share
 
 
 def a_shop(name):

@@ -1,4 +1,4 @@
-"""Both models in one pass over Spark: each decision's scores and ranks, each vector's score and reasons."""
+"""The ranker over Spark: each decision's scores and ranks."""
 
 import datetime
 from itertools import pairwise
@@ -8,30 +8,24 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
-from pipelines.contracts.gold import OUTLIERS, SCORES
+from pipelines.contracts.gold import SCORES
 from pipelines.errors import ModelError
 from pipelines.models import package, ranker, scoring
 from pipelines.models.batches import _shaped
-from pipelines.models.outliers import OutlierModel
 from pipelines.models.packed_features import packed
 from pipelines.models.scoring import Champion
 from tests.models.builders import NAMES, some_examples, some_training
 
 EXAMPLES = some_examples(40)
 AT = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
-VECTORS = np.random.default_rng(0).gamma(2.0, 5.0, (200, 3))
 
 
 @pytest.fixture(scope="module")
-def champions(tmp_path_factory):
+def champion(tmp_path_factory):
     cache = tmp_path_factory.mktemp("models")
     trained = ranker.train(EXAMPLES, some_examples(30, seed=2), NAMES, some_training(rounds=3))
     package.save_ranker(cache / "shop-ranker" / "7", trained.booster, "{}", "abc", EXAMPLES.features)
-    model = OutlierModel.fit(VECTORS, names=("a", "b", "c"), seed=1)
-    package.save_outliers(cache / "shop-outliers" / "2", model, VECTORS)
-    return [
-        Champion(f"shop-{kind}", v, "unused", str(cache)) for kind, v in (("ranker", "7"), ("outliers", "2"))
-    ]
+    return Champion("shop-ranker", "7", "unused", str(cache))
 
 
 def decisions(spark, sizes, features):
@@ -51,34 +45,19 @@ def decisions(spark, sizes, features):
     return _shaped(spark.createDataFrame(table))
 
 
-def vectors(spark, values):
-    n = len(values)
-    table = pa.table(
-        {
-            "entity": ["user"] * n,
-            "entity_id": [f"u{i}" for i in range(n)],
-            "window_start": pa.array([AT] * n),
-            "vector": list(values),
-            "revision": pa.array(np.ones(n, np.int64)),
-        }
-    )
-    return _shaped(spark.createDataFrame(table))
-
-
 def types(schema):
     return [(field.name, field.dataType) for field in schema.fields]
 
 
-def test_decisions_and_vectors_are_scored_in_one_pass(spark, champions):
+def test_decisions_are_scored_in_one_pass(spark, champion):
     sizes = [3, 1, 10, 5]
     features = EXAMPLES.features[: sum(sizes)].copy()
     features[1] = features[0]  # equal scores: the one shown first ranks first
-    both = decisions(spark, sizes, features).union(vectors(spark, VECTORS[:7])).repartition(3)
-    judged = scoring.scored(both, *champions).persist()
-    found = scoring.score_rows(judged, champions[0])
+    judged = scoring.scored(decisions(spark, sizes, features).repartition(3), champion).persist()
+    found = scoring.score_rows(judged, champion)
     assert types(found.schema) == types(SCORES.schema)
     rows = {row["item_id"]: row for row in found.collect()}
-    expected = package.load_ranker(champions[0].folder()).score(features)
+    expected = package.load_ranker(champion.folder()).score(features)
     assert [rows[f"i{i}"]["score"] for i in range(sum(sizes))] == expected.tolist()
     for i, (start, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False)):
         own = [rows[f"i{row}"] for row in range(start, start + size)]
@@ -86,46 +65,26 @@ def test_decisions_and_vectors_are_scored_in_one_pass(spark, champions):
         assert sorted(r["rank"] for r in own) == list(range(1, size + 1))
         assert sorted(own, key=lambda r: r["rank"]) == sorted(own, key=lambda r: (-r["score"], r["position"]))
     assert {(r["model_name"], r["model_version"]) for r in rows.values()} == {("shop-ranker", "7")}
-
-    unusual = scoring.outlier_rows(judged, champions[1])
-    assert types(unusual.schema) == types(OUTLIERS.schema)
-    rows = {row["entity_id"]: row for row in unusual.collect()}
-    model = package.load_outliers(champions[1].folder())
-    scores = model.score(VECTORS[:7])
-    assert [rows[f"u{i}"]["score"] for i in range(7)] == scores.tolist()
-    assert [rows[f"u{i}"]["rank"] for i in range(7)] == model.rank(scores).tolist()
-    assert [rows[f"u{i}"]["top_features"] for i in range(7)] == model.explain(VECTORS[:7], 3)
-    assert rows["u0"]["vector"] == VECTORS[0].tolist()
-    assert (rows["u0"]["model_name"], rows["u0"]["model_version"]) == ("shop-outliers", "2")
     judged.unpersist()
 
 
-def test_one_kind_alone_is_scored_too(spark, champions):
-    alone = scoring.scored(vectors(spark, VECTORS[:2]), *champions)
-    assert scoring.score_rows(alone, champions[0]).isEmpty()
-    assert scoring.outlier_rows(alone, champions[1]).count() == 2
-    alone = scoring.scored(decisions(spark, [2], EXAMPLES.features), *champions)
-    assert scoring.outlier_rows(alone, champions[1]).isEmpty()
-    assert scoring.score_rows(alone, champions[0]).count() == 2
-
-
-def test_rows_of_features_get_a_score_column(spark, champions):
+def test_rows_of_features_get_a_score_column(spark, champion):
     rows = spark.createDataFrame(pa.table({"key": range(100), "features": list(EXAMPLES.features[:100])}))
-    found = scoring.with_scores(rows, champions[0]).orderBy("key").toArrow()
+    found = scoring.with_scores(rows, champion).orderBy("key").toArrow()
     assert found.column_names == ["key", "score"]
-    expected = package.load_ranker(champions[0].folder()).score(EXAMPLES.features[:100])
+    expected = package.load_ranker(champion.folder()).score(EXAMPLES.features[:100])
     np.testing.assert_array_equal(found["score"].to_numpy(), expected)
 
 
-def test_a_slice_of_a_column_is_scored_as_itself(champions):
-    model = package.load_ranker(champions[0].folder())
+def test_a_slice_of_a_column_is_scored_as_itself(champion):
+    model = package.load_ranker(champion.folder())
     expected = model.score(EXAMPLES.features[7:27])
     for column in (pa.array(list(EXAMPLES.features[:50])), packed(EXAMPLES.features[:50], np.arange(51))):
         np.testing.assert_array_equal(scoring.score_column(column.slice(7, 20), model), expected)
 
 
-def test_a_null_cell_has_no_rows(champions):
-    model = package.load_ranker(champions[0].folder())
+def test_a_null_cell_has_no_rows(champion):
+    model = package.load_ranker(champion.folder())
     cells = packed(EXAMPLES.features[:6], np.array([0, 2, 4, 6])).to_pylist()
     column = pa.array([cells[0], None, cells[2]], pa.binary())
     expected = model.score(EXAMPLES.features[[0, 1, 4, 5]])
@@ -149,19 +108,14 @@ def test_more_features_than_a_column_holds_are_an_error():
     ],
     ids=["a feature too few, one too many", "a null", "the same in bytes", "a byte too many"],
 )
-def test_features_that_make_no_rows_are_refused(champions, cells):
-    model = package.load_ranker(champions[0].folder())
+def test_features_that_make_no_rows_are_refused(champion, cells):
+    model = package.load_ranker(champion.folder())
     with pytest.raises(ModelError, match="do not make rows of 6"):
         scoring.score_column(cells, model)
 
 
-def test_items_and_features_must_fit(spark, champions):
+def test_items_and_features_must_fit(spark, champion):
     three = F.array(F.lit("x"), F.lit("y"), F.lit("z"))
     few = decisions(spark, [2], EXAMPLES.features).withColumn("items", three)
     with pytest.raises(Exception, match="3 items came with the features of 2"):
-        scoring.scored(few, *champions).collect()
-
-
-def test_a_vector_of_another_width_is_refused(spark, champions):
-    with pytest.raises(Exception, match="a behaviour vector has 4 values, the outlier model needs 3"):
-        scoring.scored(vectors(spark, np.ones((1, 4))), *champions).collect()
+        scoring.scored(few, champion).collect()

@@ -106,34 +106,41 @@ def test_rows_without_an_outcome_are_refused(rows, in_process_rows):
         )
 
 
-def windows(n: int, seed: int = 0) -> pa.Table:
-    """Rows of gold.behaviour_vectors, two users a window of five minutes, in no order."""
+def windows(n: int, seed: int = 0, entity: str = "user") -> pa.Table:
+    """Rows of gold.behaviour_vectors, two entities a window of five minutes, in no order."""
     chance = np.random.default_rng(seed)
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     order = chance.permutation(n)
     return pa.table(
         {
-            "entity": ["user"] * n,
+            "entity": pa.array([entity] * n, pa.string()),
             "entity_id": [f"u{i}" for i in order],
+            "window_minutes": np.full(n, 5, np.int32),
             "window_start": pa.array([start + datetime.timedelta(minutes=5 * int(i // 2)) for i in order]),
             "vector": list(np.random.default_rng(1).gamma(2.0, 5.0, (n, 3))[order]),
         }
     )
 
 
-def test_the_newest_windows_do_not_train_an_outlier_model():
-    found = outlier_training.train_outliers(windows(500), ["a", "b", "c"], QUICK)
-    assert (found.trained_on, len(found.newest)) == (400, 100)
-    again = outlier_training.train_outliers(windows(500, seed=9), ["a", "b", "c"], QUICK)
-    np.testing.assert_array_equal(again.newest, found.newest)
-    np.testing.assert_array_equal(again.model.score(found.newest), found.model.score(found.newest))
+def test_the_newest_windows_do_not_train_outlier_models_and_rare_kinds_have_none():
+    three = pa.concat_tables([windows(200, entity="device"), windows(500), windows(100, entity="session")])
+    found = outlier_training.train_outliers(three, ["a", "b", "c"], QUICK, fewest=150)
+    assert list(found.models) == ["user/5", "device/5"], "the kind with the most vectors first"
+    assert found.trained_on == {"user/5": 400, "device/5": 160}
+    assert [len(newest) for newest in found.newest.values()] == [100, 40]
+    again = outlier_training.train_outliers(windows(500, seed=9), ["a", "b", "c"], QUICK, fewest=150)
+    newest = found.newest["user/5"]
+    np.testing.assert_array_equal(again.newest["user/5"], newest)
+    np.testing.assert_array_equal(again.models["user/5"].score(newest), found.models["user/5"].score(newest))
 
 
 def test_too_few_windows_are_refused():
-    with pytest.raises(TrainingError, match=r"leave 40 to learn from \(50 needed\) and 10 to judge by"):
-        outlier_training.train_outliers(windows(50), ["a", "b", "c"], QUICK)
-    with pytest.raises(TrainingError, match="0 behaviour vectors"):
-        outlier_training.train_outliers(windows(50).slice(0, 0), ["a", "b", "c"], QUICK)
+    with pytest.raises(
+        TrainingError, match=r"has 50 to learn from and 12 to calibrate by, but user/5 40 and 10"
+    ):
+        outlier_training.train_outliers(windows(50), ["a", "b", "c"], QUICK, fewest=50)
+    with pytest.raises(TrainingError, match="but none: let more events come in"):
+        outlier_training.train_outliers(windows(50).slice(0, 0), ["a", "b", "c"], QUICK, fewest=50)
 
 
 def test_importances_name_what_tells_most(alone):

@@ -118,6 +118,7 @@ def test_a_column_that_is_missing_or_of_another_type_is_found(spark, settings):
 def test_a_number_that_is_none_is_outside_every_range(spark, settings, reader):
     at = an_outcome()["decided_at"]
     about = {"entity": "user", "entity_id": "ann", "window_start": at, "day": at.date(), "revision": 1}
+    about |= {"window_minutes": 5, "window_end": at, "exposure": 1.0}
     said = {"score": 0.5, "vector": [1.0], "model_name": "m", "model_version": "1", "scored_at": at}
     arrive(spark, settings, gold.OUTLIERS, about | said | {"rank": float("nan")})
     code, failed = audit(spark, settings, gold.OUTLIERS)

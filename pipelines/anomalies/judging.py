@@ -1,0 +1,245 @@
+"""Behaviour vectors judged by the outlier models in charge: scores, p-values, reasons, discoveries."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+
+from pipelines.anomalies.calibrating import calibrations_of
+from pipelines.anomalies.calibration import Calibration
+from pipelines.anomalies.discoveries import Past, judge, remembered
+from pipelines.contracts.gold import OUTLIERS
+from pipelines.contracts.ops import OUTLIER_BATCHES
+from pipelines.contracts.scoring import JUDGED, TO_JUDGE
+from pipelines.contracts.types import arrow_schema
+from pipelines.contracts.watch import REASON
+from pipelines.domain import Domain
+from pipelines.errors import ModelError
+from pipelines.features.columns import lists
+from pipelines.models import package
+from pipelines.models.champions import Champions
+from pipelines.models.outlier_kinds import Outliers
+from pipelines.models.promotion import model_cache
+from pipelines.models.registry import Registry, fail_fast
+from pipelines.models.scoring import Champion
+from pipelines.sections import Outliers as Outlying
+from pipelines.settings import Settings
+
+TOP_FEATURES = 3
+COLUMNS = tuple(TO_JUDGE.fieldNames())
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Outlier models with their calibrations, by kind of vectors."""
+
+    outliers: Outliers
+    calibrations: dict[str, Calibration]
+
+
+@functools.lru_cache(maxsize=4)
+def loaded(champion: Champion) -> Judges:
+    """The champion's models, loaded and verified once in each process."""
+    outliers = package.load_outliers(champion.folder())
+    return Judges(outliers, calibrations_of(outliers))
+
+
+def judged(rows: DataFrame, champion: Champion) -> DataFrame:
+    """Rows of TO_JUDGE as rows of JUDGED. Every process loads and verifies a version once."""
+    return rows.select(*COLUMNS).mapInArrow(_judging(champion), JUDGED)
+
+
+def _judging(champion: Champion) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in batches:
+            if rows.num_rows:
+                yield from judge_rows(pa.Table.from_batches([rows]), loaded(champion)).to_batches()
+
+    return run
+
+
+def judge_rows(rows: pa.Table, judges: Judges) -> pa.Table:
+    """Rows of TO_JUDGE as rows of JUDGED, in their order. A row depends on itself alone.
+
+    Raises ModelError for a vector of another width.
+    """
+    count = rows.num_rows
+    numbers = {name: np.full(count, np.nan) for name in ("score", "rank", "p_value")}
+    tails, is_known = np.zeros(count, bool), np.zeros(count, bool)
+    reasons: list[Any] = [None] * count
+    calibration: list[str | None] = [None] * count
+    entities, minutes = rows["entity"].to_pylist(), rows["window_minutes"].to_pylist()
+    kinds = np.array([f"{e}/{m}" for e, m in zip(entities, minutes, strict=True)], object)
+    vectors = _matrix(rows["vector"], len(judges.outliers.names))
+    for kind, model in judges.outliers.models.items():
+        own = np.flatnonzero(kinds == kind)
+        if not own.size:
+            continue
+        scores = model.score(vectors[own])
+        is_known[own] = True
+        numbers["score"][own], numbers["rank"][own] = scores, model.rank(scores)
+        for place, told in zip(own.tolist(), _reasons(model, vectors[own]), strict=True):
+            reasons[place] = told
+        if kind in judges.calibrations:
+            p, tails[own] = judges.calibrations[kind].p_values(scores)
+            numbers["p_value"][own] = p
+            for place in own.tolist():
+                calibration[place] = judges.calibrations[kind].version
+    schema = arrow_schema(JUDGED)
+    made = {name: pa.array(values, mask=np.isnan(values)) for name, values in numbers.items()}
+    made |= {
+        "is_tail": pa.array(tails, mask=~is_known),
+        "reasons": pa.array(reasons, arrow_schema(JUDGED).field("reasons").type),
+        "top_features": pa.array([None if r is None else [one["name"] for one in r] for r in reasons]),
+        "calibration": pa.array(calibration, pa.string()),
+    }
+    columns = [made[f.name] if f.name in made else rows[f.name] for f in schema]
+    return pa.table(columns, names=schema.names).cast(schema)
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
+    sizes, flat = lists(column)
+    if (sizes != width).any():
+        raise ModelError(
+            f"a behaviour vector has {sizes[sizes != width][0]} values, the outlier model needs {width}"
+        )
+    return np.asarray(flat.to_numpy(zero_copy_only=False), np.float64).reshape(-1, width)
+
+
+def _reasons(model: Any, vectors: NDArray[np.float64]) -> list[list[dict[str, Any]]]:
+    """The least usual figures of each vector, the most unusual first."""
+    names = REASON.fieldNames()
+    return [
+        [dict(zip(names, one, strict=True)) for one in told] for told in model.reasons(vectors, TOP_FEATURES)
+    ]
+
+
+def discovered(
+    rows: pa.Table, past: Sequence[Past], share: float, batches: int
+) -> tuple[NDArray[np.bool_], Past]:
+    """(which rows of JUDGED are discoveries of their batch, what is kept of it). Each entity and window is
+    one hypothesis; rows without a p-value are none."""
+    p = rows["p_value"].to_numpy()
+    known = ~np.isnan(p)
+    found, kept = judge(past, p[known], share, decay_of(batches))
+    marks = np.zeros(len(p), bool)
+    marks[known] = found
+    return marks, kept
+
+
+def decay_of(batches: int) -> float:
+    """The weight of a batch against the next, so that after so many batches a third is left."""
+    return float(np.exp(-1.0 / max(batches, 1)))
+
+
+def outlier_rows(rows: pa.Table, found: NDArray[np.bool_], champion: Champion) -> pa.Table:
+    """Rows of JUDGED as rows of gold.outliers."""
+    minutes = rows["window_minutes"].to_numpy().astype(np.int64)
+    starts = rows["window_start"].cast(pa.int64()).to_numpy()
+    utc = pa.timestamp("us", tz="UTC")
+    ends = pa.array(starts + minutes * 60_000_000, utc)
+    is_known = ~np.isnan(rows["p_value"].to_numpy())
+    made = {
+        "window_end": ends,
+        "day": rows["window_start"].cast(utc).cast(pa.date32()),
+        "is_found": pa.array(found, mask=~is_known),
+        "model_name": [champion.name] * rows.num_rows,
+        "model_version": [champion.version] * rows.num_rows,
+    }
+    schema = arrow_schema(OUTLIERS.schema)
+    columns = [made[f.name] if f.name in made else rows[f.name] for f in schema]
+    return pa.table(columns, names=schema.names).cast(schema)
+
+
+def one_of_key(rows: pa.Table) -> pa.Table:
+    """Of several revisions of a row in one batch the newest: an entity and window is one hypothesis."""
+    key = [*OUTLIERS.key, "revision"]
+    order = rows.select(key).to_pandas().sort_values("revision", kind="stable")
+    last = order.drop_duplicates(list(OUTLIERS.key), keep="last").index
+    return rows if len(last) == rows.num_rows else rows.take(pa.array(np.sort(last.to_numpy())))
+
+
+class Judge:
+    """The outlier models in charge, and what their discoveries have cost so far."""
+
+    def __init__(
+        self, champions: Champions, settings: Outlying, past: Callable[[int], Sequence[Past]]
+    ) -> None:
+        """`past` gives the newest batches of earlier runs, the oldest first: it is asked once."""
+        self.champions = champions
+        self._settings, self._ask = settings, past
+        self._past: list[Past] | None = None
+
+    @classmethod
+    def of(cls, domain: Domain, settings: Settings, past: Callable[[int], Sequence[Past]]) -> Judge:
+        """The judge of a domain, by the models of the settings' registry."""
+        fail_fast()
+        registry, cache = Registry(settings.tracking_uri), model_cache(settings)
+        return cls(Champions(registry, cache, domain.name, "", ("outliers",)), settings.outliers, past)
+
+    def results(self, new: DataFrame) -> Results:
+        """A micro-batch of gold.behaviour_vectors, judged by the champion of now. Raises ModelError when
+        there never was one."""
+        [champion] = self.champions.now()
+        rows = one_of_key(judged(new, champion).toArrow())
+        found, kept = discovered(
+            rows, self._known(), self._settings.false_share, self._settings.memory_batches
+        )
+        return Results(outlier_rows(rows, found, champion), kept, _about(rows, kept, champion))
+
+    def written(self, results: Results) -> None:
+        """Remember what a batch has cost, once its rows are stored."""
+        self._past = [*self._known(), results.kept][-self._most :]
+
+    @property
+    def _most(self) -> int:
+        return remembered(decay_of(self._settings.memory_batches))
+
+    def _known(self) -> list[Past]:
+        if self._past is None:
+            self._past = list(self._ask(self._most))
+        return self._past
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows of gold.outliers, what is kept of their batch, and the same as rows of ops.outlier_batches but for
+    the batch's own number."""
+
+    rows: pa.Table
+    kept: Past
+    told: dict[str, Any]
+
+
+def _about(rows: pa.Table, kept: Past, champion: Champion) -> dict[str, Any]:
+    p = rows["p_value"].to_numpy()
+    return {
+        "newest": pc.max(rows["window_start"]).as_py(),
+        "vectors": rows.num_rows,
+        "tests": int(np.sum(~np.isnan(p))),
+        "below_5": int(np.sum(p <= 0.05)),
+        "level": kept.level,
+        "found": kept.found,
+        "most": kept.most,
+        "model_version": champion.version,
+    }
+
+
+def batch_row(results: Results, batch_id: int, number: int) -> pa.Table:
+    """The row of ops.outlier_batches: `number` is higher than those of all batches before."""
+    row = results.told | {"batch_id": batch_id, "number": number}
+    return pa.Table.from_pylist([row], arrow_schema(OUTLIER_BATCHES.schema))
+
+
+def past_of(rows: pa.Table, most: int) -> list[Past]:
+    """The newest batches of ops.outlier_batches, the oldest first."""
+    newest = rows.sort_by([("number", "descending")]).slice(0, most).to_pylist()
+    return [Past(row["level"], row["found"], row["most"]) for row in reversed(newest)]
