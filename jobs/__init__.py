@@ -10,5 +10,6 @@ STREAMS = (
     "score_stream",
     "watch_outliers",
     "watch_metrics",
+    "raise_alerts",
 )
 """The streams of a local installation, in the order in which they start."""
