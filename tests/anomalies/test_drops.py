@@ -176,6 +176,8 @@ def test_what_is_not_scored_says_why_and_is_not_learnt_from():
     after = watch.update(at(420), usual(420))
     assert (after.reason, after.alert, after.windows) == ("", False, 1), "a sum reached over the gap"
     assert abs(math.log(after.expected / usual(420))) < 0.2
+    assert watch.update(at(421), 0.0).windows > 0
+    assert watch.update(at(430), usual(430)).windows == 1, "a sum reached over hours without a window"
 
 
 def test_little_traffic_is_not_scored():

@@ -4,6 +4,7 @@ verdicts wherever its process ends."""
 import argparse
 import dataclasses
 import datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -130,6 +131,9 @@ def test_a_drop_is_told_with_its_cause_once_wherever_the_process_ends(settings, 
     watch(apart, spark)
     watch(apart, spark)
     assert verdicts(apart) == found, "a restart changed a verdict"
+    done = Path(apart.checkpoints) / watch_metrics.QUERY / "commits"
+    max(done.glob("[0-9]*"), key=lambda path: int(path.name)).unlink()
+    watch(apart, spark)
     assert stored(apart) == len(found), "a repeated micro-batch wrote rows again"
 
 
