@@ -98,7 +98,7 @@ def described(recent: Recent, kinds: list[Kind], first: int, last: int) -> dict[
 def main() -> None:
     """Simulate, describe, fit, calibrate, count."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weeks", type=int, default=5, help="weeks: one fits, one calibrates (default: 5)")
+    parser.add_argument("--weeks", type=int, default=4, help="weeks: one fits, one calibrates (default: 4)")
     parser.add_argument("--rate", type=float, default=0.5, help="events a second (default: 0.5)")
     parser.add_argument("--seed", type=int, default=11)
     args = parser.parse_args()
