@@ -16,20 +16,20 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+from pipelines.anomalies.acts import Recent, parted
+from pipelines.anomalies.calibrating import calibrated, calibrations_of, rule_of
+from pipelines.anomalies.judging import Judges, decay_of, judge_rows, outlier_rows
+from pipelines.anomalies.outlier_findings import outlier_findings
 
 from benchmarks import harness
 from benchmarks.b20_calibration import Row, as_arrivals
 from pipelines import settings as settings_module
-from pipelines.anomalies.acts import Recent, parted
 from pipelines.anomalies.alert_batches import Batch, Rules, State
 from pipelines.anomalies.alerts import raise_incidents
 from pipelines.anomalies.behaviour import DAY_MS, NAMES, Kind, vectors
-from pipelines.anomalies.calibrating import calibrated, calibrations_of, rule_of
 from pipelines.anomalies.discoveries import Past, judge
 from pipelines.anomalies.findings import Finding
 from pipelines.anomalies.incidents import Incident, severity
-from pipelines.anomalies.judging import Judges, decay_of, judge_rows, outlier_rows
-from pipelines.anomalies.outlier_findings import outlier_findings
 from pipelines.models.outlier_training import matrix_of
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.scoring import Champion
@@ -123,7 +123,7 @@ def findings(
     order = np.argsort(end, kind="stable")
     batches = np.split(order, np.flatnonzero(np.diff(end[order] // BATCH_MS)) + 1)
     past: list[Past] = []
-    champion = Champion("shop-outliers", "1", settings.state)
+    champion = Champion("shop-outliers", "1", "", settings.state)
     config = settings.outliers
     for batch in batches:
         found, kept = judge(past, chance[batch], config.false_share, decay_of(config.memory_batches))
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=23)
     args = parser.parse_args()
     settings = settings_module.load(environ={})
-    config = ShopConfig(seed=args.seed, rate=args.rate)
+    config = ShopConfig(seed=args.seed, rate=args.rate, malformed_share=0.0)
     first = config.start_ms // DAY_MS * DAY_MS
     kinds = [Kind.of(text) for text in settings.outliers.watched]
     history_ms = settings.outliers.history_hours * 3_600_000

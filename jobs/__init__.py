@@ -6,10 +6,9 @@ STREAMS = (
     "land_files",
     "refine_silver",
     "publish_gold",
-    "watch_behaviour",
     "score_stream",
-    "watch_outliers",
-    "watch_metrics",
-    "raise_alerts",
 )
 """The streams of a local installation, in the order in which they start."""
+
+WATCH = ("watch_behaviour", "watch_outliers", "watch_metrics", "raise_alerts")
+"""The streams of the watch: an application of its own, so that a flood there slows no ranking."""

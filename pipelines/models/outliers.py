@@ -5,7 +5,8 @@ Isolation forest (Liu, Ting, Zhou: Isolation Forest, 2008), histograms (Goldstei
 Outlier Score, 2012), principal components, clusters, a Gaussian mixture (`densities`); for the most unusual
 also the nearest neighbours and the local factor (`neighbours`). Each detector's score counts by how few
 training vectors reached it, and these shares are combined as Fisher combined p-values (Statistical Methods
-for Research Workers, 1932). All judge a vector by what was learnt, never by its neighbours in the batch.
+for Research Workers, 1932). What a single feature is beyond all training vectors comes on top (`extremes`).
+All judge a vector by what was learnt, never by its neighbours in the batch.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from pipelines.models import outlier_files, tails
 from pipelines.models.densities import from_arrays
 from pipelines.models.detectors import rarest
 from pipelines.models.ensemble import DETECTORS, Ensemble, OutlierConfig
+from pipelines.models.extremes import Extremes
 from pipelines.models.outlier_scale import Scale, bent
 
 __all__ = ["DETECTORS", "OutlierConfig", "OutlierModel"]
-FORMAT = 2
-SCALE, SCORES = "scale.", "scores"
+FORMAT = 3
+SCALE, EXTREMES, SCORES = "scale.", "extremes.", "scores"
 Numbers = NDArray[np.float64]
 Reasons = list[tuple[str, float, float, float]]
 
@@ -41,6 +43,7 @@ class OutlierModel:
     config: OutlierConfig
     scale: Scale
     ensemble: Ensemble
+    extremes: Extremes
     scores: Numbers
 
     @classmethod
@@ -68,15 +71,17 @@ class OutlierModel:
             drawn = np.random.default_rng(seed).choice(len(vectors), config.rows, replace=False)
             vectors = vectors[np.sort(drawn)]
         scale = Scale.fit(np.where(np.isfinite(vectors), vectors, np.nan))
-        ensemble = Ensemble.fit(scale.plain(vectors), config, seed)
-        model = cls(named, config, scale, ensemble, np.zeros(0))
+        plain = scale.plain(vectors)
+        ensemble, extremes = Ensemble.fit(plain, config, seed), Extremes.fit(bent(plain))
+        model = cls(named, config, scale, ensemble, extremes, np.zeros(0))
         return replace(model, scores=tails.kept(model.score(vectors), config.kept))
 
     def score(self, vectors: Numbers) -> Numbers:
         """How unusual each vector is, higher is more: the mean over detectors of −log(share of training
-        vectors at least as unusual). A score depends on its own vector alone. Raises ModelError for another
-        width."""
-        return self.ensemble.score(self.plain(vectors))
+        vectors at least as unusual), and what a single feature is beyond all of them (`extremes`). A score
+        depends on its own vector alone. Raises ModelError for another width."""
+        plain = self.plain(vectors)
+        return np.asarray(self.ensemble.score(plain) + self.extremes.scores(bent(plain)))
 
     def rank(self, scores: Numbers) -> Numbers:
         """Of each score the share of training vectors with a lower one, 0 .. 1."""
@@ -137,6 +142,7 @@ class OutlierModel:
     def frozen(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Everything of the model as number arrays and as JSON values, for `from_frozen`."""
         arrays = {SCORES: self.scores} | {SCALE + n: a for n, a in self.scale.arrays().items()}
+        arrays |= {EXTREMES + n: a for n, a in self.extremes.arrays().items()}
         about = {"format": FORMAT, "names": list(self.names), "config": asdict(self.config)}
         return arrays | self.ensemble.arrays(), about | {"detectors": list(self.ensemble.names)}
 
@@ -152,19 +158,22 @@ class OutlierModel:
         names = tuple(about["names"])
         try:
             config = OutlierConfig(**about["config"])
-            scale = from_arrays(
-                Scale, {n.removeprefix(SCALE): a for n, a in arrays.items() if n.startswith(SCALE)}
-            )
+            scale = from_arrays(Scale, _of(arrays, SCALE))
+            extremes = from_arrays(Extremes, _of(arrays, EXTREMES))
             ensemble = Ensemble.from_arrays(arrays, about["detectors"], config)
             scores = np.asarray(arrays[SCORES], np.float64)
         except KeyError as missing:
             raise ModelError(f"the outlier model lacks its array {missing}: it is damaged") from None
         except TypeError as problem:
             raise ModelError(f"the outlier model's settings are not ours ({problem}): train again") from None
-        if not scale.fits(len(names)) or not len(scores):
+        if not scale.fits(len(names)) or not extremes.fits(len(names)) or not len(scores):
             raise ModelError(f"the outlier model's scale is not that of {len(names)} features: it is damaged")
         ensemble.check(len(names))
-        return cls(names, config, scale, ensemble, scores)
+        return cls(names, config, scale, ensemble, extremes, scores)
 
     def _least_usual(self, plain: Numbers, k: int) -> NDArray[np.int64]:
         return rarest(self.ensemble.histograms, bent(plain), k)
+
+
+def _of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

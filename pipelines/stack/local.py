@@ -21,9 +21,9 @@ from pipelines.stack.part import Part
 from pipelines.stack.processes import Running
 from pipelines.stack.reviews import REVIEWS
 from pipelines.stack.service import SERVICE
-from pipelines.stack.streams import DOMAIN, STREAMS
+from pipelines.stack.streams import DOMAIN, STREAMS, WATCH
 
-PARTS: tuple[Part, ...] = (KAFKA, MLFLOW, STREAMS, SERVICE, REVIEWS)
+PARTS: tuple[Part, ...] = (KAFKA, MLFLOW, STREAMS, WATCH, SERVICE, REVIEWS)
 NAMES = tuple(part.name for part in PARTS)
 ANSWER_S = 20.0  # for the first answer of a part that starts
 QUICK_S = 3.0  # for an answer of one that runs

@@ -209,7 +209,7 @@ def test_a_model_survives_being_frozen():
 def test_a_model_of_an_older_version_is_refused():
     arrays, about = MODEL.frozen()
     older = {name: value for name, value in about.items() if name != "format"}
-    with pytest.raises(ModelError, match="of format 1, this version reads 2: train again"):
+    with pytest.raises(ModelError, match="of format 1, this version reads 3: train again"):
         OutlierModel.from_frozen(arrays, older)
 
 
