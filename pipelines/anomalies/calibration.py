@@ -9,6 +9,7 @@ probability-weighted moments (Hosking, Wallis, Technometrics 29, 1987).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Mapping
@@ -126,7 +127,7 @@ class Calibration:
         equal = n - above - np.searchsorted(self.scores, known, side="left")
         return np.asarray((above + rng.random(len(known)) * (equal + 1)) / (n + 1))
 
-    @property
+    @functools.cached_property
     def version(self) -> str:
         """16 hex digits of what decides p-values."""
         told = hashlib.sha256(self.scores.tobytes() + self.levels.tobytes())

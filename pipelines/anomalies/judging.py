@@ -27,6 +27,7 @@ from pipelines.features.columns import lists
 from pipelines.models import package
 from pipelines.models.champions import Champions
 from pipelines.models.outlier_kinds import Outliers
+from pipelines.models.outliers import OutlierModel
 from pipelines.models.promotion import model_cache
 from pipelines.models.registry import Registry, fail_fast
 from pipelines.models.scoring import Champion
@@ -73,36 +74,65 @@ def judge_rows(rows: pa.Table, judges: Judges) -> pa.Table:
     """
     count = rows.num_rows
     numbers = {name: np.full(count, np.nan) for name in ("score", "rank", "p_value")}
-    tails, is_known = np.zeros(count, bool), np.zeros(count, bool)
-    reasons: list[Any] = [None] * count
-    calibration: list[str | None] = [None] * count
-    entities, minutes = rows["entity"].to_pylist(), rows["window_minutes"].to_pylist()
-    kinds = np.array([f"{e}/{m}" for e, m in zip(entities, minutes, strict=True)], object)
+    tails = np.zeros(count, bool)
+    versions, told = np.full(count, None, object), _Reasons(count)
     vectors = _matrix(rows["vector"], len(judges.outliers.names))
     for kind, model in judges.outliers.models.items():
-        own = np.flatnonzero(kinds == kind)
+        own = np.flatnonzero(_is_of(rows, kind))
         if not own.size:
             continue
         scores = model.score(vectors[own])
-        is_known[own] = True
         numbers["score"][own], numbers["rank"][own] = scores, model.rank(scores)
-        for place, told in zip(own.tolist(), _reasons(model, vectors[own]), strict=True):
-            reasons[place] = told
+        told.add(own, model, vectors[own])
         if kind in judges.calibrations:
-            p, tails[own] = judges.calibrations[kind].p_values(scores)
-            numbers["p_value"][own] = p
-            for place in own.tolist():
-                calibration[place] = judges.calibrations[kind].version
+            numbers["p_value"][own], tails[own] = judges.calibrations[kind].p_values(scores)
+            versions[own] = judges.calibrations[kind].version
     schema = arrow_schema(JUDGED)
     made = {name: pa.array(values, mask=np.isnan(values)) for name, values in numbers.items()}
-    made |= {
-        "is_tail": pa.array(tails, mask=~is_known),
-        "reasons": pa.array(reasons, arrow_schema(JUDGED).field("reasons").type),
-        "top_features": pa.array([None if r is None else [one["name"] for one in r] for r in reasons]),
-        "calibration": pa.array(calibration, pa.string()),
+    made |= told.columns() | {
+        "is_tail": pa.array(tails, mask=np.isnan(numbers["p_value"])),
+        "calibration": pa.array(versions, pa.string()),
     }
     columns = [made[f.name] if f.name in made else rows[f.name] for f in schema]
     return pa.table(columns, names=schema.names).cast(schema)
+
+
+def _is_of(rows: pa.Table, kind: str) -> NDArray[np.bool_]:
+    entity, _, minutes = kind.partition("/")
+    chosen = pc.and_(pc.equal(rows["entity"], entity), pc.equal(rows["window_minutes"], int(minutes)))
+    return np.asarray(chosen.to_numpy(), bool)
+
+
+class _Reasons:
+    """The least usual figures of rows, the most unusual first, as they are found for one kind after the
+    other; null for the rows of none."""
+
+    def __init__(self, count: int) -> None:
+        self._place = np.full(count, -1)
+        self._names: list[pa.Array] = []
+        self._numbers: list[NDArray[np.float64]] = []
+        self._found = 0
+
+    def add(self, rows: NDArray[np.int64], model: OutlierModel, vectors: NDArray[np.float64]) -> None:
+        """Those of some rows, given by their numbers."""
+        places, *numbers = model.reason_columns(vectors, TOP_FEATURES)
+        self._width = places.shape[1]
+        self._place[rows] = self._found + np.arange(len(rows))
+        self._found += len(rows)
+        self._names.append(pa.array(model.names, pa.string()).take(pa.array(places.ravel())))
+        self._numbers.append(np.stack([one.ravel() for one in numbers]))
+
+    def columns(self) -> dict[str, pa.Array]:
+        """Columns `reasons` and `top_features`."""
+        if not self._found:
+            nothing = pa.nulls(len(self._place))
+            return {"reasons": nothing, "top_features": nothing}
+        names, numbers = pa.concat_arrays(self._names), np.concatenate(self._numbers, axis=1)
+        parts = pa.StructArray.from_arrays([names, *map(pa.array, numbers)], names=REASON.fieldNames())
+        starts = pa.array(np.arange(self._found + 1, dtype=np.int32) * self._width)
+        order = pa.array(self._place, mask=self._place < 0)
+        each = {"reasons": parts, "top_features": names}
+        return {name: pa.ListArray.from_arrays(starts, values).take(order) for name, values in each.items()}
 
 
 def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
@@ -112,14 +142,6 @@ def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
             f"a behaviour vector has {sizes[sizes != width][0]} values, the outlier model needs {width}"
         )
     return np.asarray(flat.to_numpy(zero_copy_only=False), np.float64).reshape(-1, width)
-
-
-def _reasons(model: Any, vectors: NDArray[np.float64]) -> list[list[dict[str, Any]]]:
-    """The least usual figures of each vector, the most unusual first."""
-    names = REASON.fieldNames()
-    return [
-        [dict(zip(names, one, strict=True)) for one in told] for told in model.reasons(vectors, TOP_FEATURES)
-    ]
 
 
 def discovered(
