@@ -16,20 +16,20 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-from pipelines.anomalies.acts import Recent, parted
-from pipelines.anomalies.calibrating import calibrated, calibrations_of, rule_of
-from pipelines.anomalies.judging import Judges, decay_of, judge_rows, outlier_rows
-from pipelines.anomalies.outlier_findings import outlier_findings
 
 from benchmarks import harness
 from benchmarks.b20_calibration import Row, as_arrivals
 from pipelines import settings as settings_module
+from pipelines.anomalies.acts import Recent, parted
 from pipelines.anomalies.alert_batches import Batch, Rules, State
 from pipelines.anomalies.alerts import raise_incidents
 from pipelines.anomalies.behaviour import DAY_MS, NAMES, Kind, vectors
+from pipelines.anomalies.calibrating import calibrated, calibrations_of, rule_of
 from pipelines.anomalies.discoveries import Past, judge
 from pipelines.anomalies.findings import Finding
 from pipelines.anomalies.incidents import Incident, severity
+from pipelines.anomalies.judging import Judges, decay_of, judge_rows, outlier_rows
+from pipelines.anomalies.outlier_findings import outlier_findings
 from pipelines.models.outlier_training import matrix_of
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.scoring import Champion

@@ -12,6 +12,7 @@ KNOWN = {
     "B2": "benchmarks.b02_freshness",
     "B3": "benchmarks.b03_features",
     "B7": "benchmarks.b07_scoring",
+    "B9": "benchmarks.b09_outliers",
     "B10": "benchmarks.b10_training",
     "B11": "benchmarks.b11_score",
     "B12": "benchmarks.b12_rerank",
@@ -22,6 +23,8 @@ KNOWN = {
     "B18": "benchmarks.b18_swap",
     "B19": "benchmarks.b19_overload",
     "B20": "benchmarks.b20_calibration",
+    "B22": "benchmarks.b22_detection",
+    "B23": "benchmarks.b23_firewall",
     "DROPS": "benchmarks.injected_drops",
 }
 

@@ -12,3 +12,5 @@ STREAMS = (
 
 WATCH = ("watch_behaviour", "watch_outliers", "watch_metrics", "raise_alerts")
 """The streams of the watch: an application of its own, so that a flood there slows no ranking."""
+
+ALL = (*STREAMS, *WATCH)

@@ -6,25 +6,23 @@ from importlib import import_module
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
-from jobs import STREAMS, WATCH
+from jobs import ALL
 from pipelines.errors import SettingsError, StoreError, nearest
 from pipelines.launch import log, stream_job
 from pipelines.settings import Settings
 
-KNOWN = (*STREAMS, *WATCH)
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """`--only` picks some of the streams."""
-    parser.add_argument("--only", default=",".join(KNOWN), help="streams, with commas (default: all)")
+    parser.add_argument("--only", default=",".join(ALL), help="streams, with commas (default: all)")
 
 
 def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> list[StreamingQuery]:
     """Start the chosen streams, in the order of the walk."""
     queries: list[StreamingQuery] = []
     for name in args.only.split(","):
-        if name not in KNOWN:
-            raise SettingsError(f"no stream {name!r}{nearest(name, KNOWN)}; known: {', '.join(KNOWN)}")
+        if name not in ALL:
+            raise SettingsError(f"no stream {name!r}{nearest(name, ALL)}; known: {', '.join(ALL)}")
         try:
             queries += import_module(f"jobs.{name}").run(settings, spark, args)
         except StoreError as problem:  # the others need no store, and bronze can build it again

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from pipelines import settings as settings_module
@@ -94,6 +95,7 @@ def test_numbers_and_texts_of_variables_are_read_as_their_type():
     assert loaded.spark.ui is True
 
 
+@hypothesis_settings(deadline=None)  # each example reads the settings several times
 @given(st.integers(0, 2**40), st.text("ab: [{#'\"é", max_size=8), st.booleans())
 def test_another_process_gets_the_same_settings(number, text, flag):
     changed = {"silver": {"watermark_minutes": number}, "paths": {"state": text}, "spark": {"ui": flag}}

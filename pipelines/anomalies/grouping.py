@@ -51,7 +51,8 @@ def grouped(
     """The causes that these findings have; incidents without a new finding are left out.
 
     A link joins its entities only where so large a share of those seen with it is unusual: an office's
-    address, shared by two unusual customers and three hundred usual ones, joins nobody. What a link joins
+    address, shared by two unusual customers and three hundred usual ones, joins nobody. One that is unusual
+    itself, as a device that tries hundreds of accounts, joins all that are unusual with it. What a link joins
     must follow each other within `gap_ms`. Findings of the same entity are always joined.
     """
     spans = [(f.window_start_ms, f.window_end_ms) for f in findings]
@@ -86,7 +87,13 @@ def _usable(
         for key, member in incident.members.items():
             for link in _written(member.links.items()):
                 unusual[link].add(key)
-    return {link for link, who in unusual.items() if len(who) >= link_share * carriers.get(link, 0)}
+    itself = {key_of(finding) for finding in findings}
+    itself.update(key for incident in incidents for key in incident.members)
+    return {
+        link
+        for link, who in unusual.items()
+        if link in itself or len(who) >= link_share * carriers.get(link, 0)
+    }
 
 
 def _join_in_time(forest: _Forest, nodes: list[int], spans: list[tuple[int, int]], gap_ms: int) -> None:

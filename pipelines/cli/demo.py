@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import subprocess
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,8 +46,12 @@ def run(args: argparse.Namespace) -> int:
 
     from pipelines import settings as settings_module
     from pipelines.domain import load_domain
+    from pipelines.stack import troubles
 
     console = Console()
+    if args.data is None:
+        for name, value in troubles.ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
     settings = settings_module.load()
     name = load_domain(args.domain, settings).name
     if args.data is None and name != "shop":
@@ -60,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int:
     from pipelines.domain import load_domain
-    from pipelines.stack import progress, reflex, summary
+    from pipelines.stack import progress, reflex, summary, troubles
 
     began = time.monotonic()
 
@@ -71,11 +78,14 @@ def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int
     if args.data:
         _verb(console, "replay", args.data, "--domain", args.domain)
     else:
-        _simulate(console, settings, args.events)
+        quiet = ("--days", f"{troubles.HISTORY_DAYS:g}", *troubles.QUIET)
+        _simulate(console, settings, args.events, *quiet)
     progress.wait_until_published(settings, say)
     _verb(console, "dag", "test", "train_ranker", "train_outliers", "--domain", args.domain)
+    began_ms = _newest_ms(settings)
     if not args.data:
-        _simulate(console, settings, LIVE_EVENTS)
+        live = ("--days", f"{troubles.LIVE_DAYS:g}", *troubles.QUIET, *troubles.TROUBLES)
+        _simulate(console, settings, LIVE_EVENTS, *live)
         progress.wait_until_published(settings, say)
     for step in (progress.scored, progress.watched):
         progress.wait_until_done(settings, step, say)
@@ -87,6 +97,8 @@ def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int
     summary.show(found, console)
     if seen:
         reflex.show(seen, console)
+    if not args.data:
+        _troubles(console, settings, began_ms, say)
     console.print(f"{found['seconds']:.0f} s in all; the same as JSON: {summary.save(found, settings)}")
     return 0
 
@@ -109,14 +121,35 @@ def _reflex(console: Console, settings: Settings, domain: Domain, address: str) 
         return None
 
 
-def _simulate(console: Console, settings: Settings, events: int) -> None:
-    """Send the next stretch of the shop's life: it begins where the lake ends."""
+def _troubles(console: Console, settings: Settings, began_ms: int, say: Callable[[str], None]) -> None:
+    """What went wrong since then, a verdict on one of it, and what the verdict changes."""
+    from pipelines.settings import variables
+    from pipelines.stack import troubles
+
+    console.print("What was done to the shop: " + "; ".join(f"{k} ({v})" for k, v in troubles.WHAT.items()))
+    found = troubles.wait_for(lambda: troubles.incidents(settings, began_ms), len(troubles.WHAT), say, 60)
+    troubles.show(found, console)
+    campaign = troubles.campaign(found)
+    verdict = ("confirmed", "--reason", "one device, many accounts", "--as", "demo")
+    _verb(console, "alerts", "review", campaign["incident_id"], *verdict)
+    console.print("$ ./spark-submit.sh recalibrate_outliers --force", style="bold", highlight=False)
+    command = [str(settings.root / "spark-submit.sh"), "recalibrate_outliers", "--force"]
+    subprocess.run(command, check=True, env=os.environ | variables(settings), stderr=subprocess.DEVNULL)
+
+
+def _newest_ms(settings: Settings) -> int:
+    """Time (epoch ms) of the newest event that the lake has; 0 without any."""
     from pipelines.io import lake
 
     known = lake.query(settings, "SELECT coalesce(epoch_ms(max(event_time)), 0) AS ms FROM silver.events")
-    newest = int(known["ms"][0])
+    return int(known["ms"][0])
+
+
+def _simulate(console: Console, settings: Settings, events: int, *about: str) -> None:
+    """Send the next stretch of the shop's life: it begins where the lake ends."""
+    newest = _newest_ms(settings)
     start = ["--start-ms", str(newest + 60_000)] if newest else []
-    _verb(console, "simulate", "--out", "kafka", "--events", str(events), *start)
+    _verb(console, "simulate", "--out", "kafka", "--events", str(events), *start, *about)
 
 
 def _verb(console: Console, *words: str) -> None:

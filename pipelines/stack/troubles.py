@@ -35,14 +35,16 @@ WHAT = {
 SEEN = """
 SELECT incident_id, kind, level, severity, pattern, entities, p, exposure, opened_at, window_start, members,
        reasons, links, segments
-FROM gold.alerts WHERE state IN ('open', 'closed') AND kind <> 'sample' AND level <> 'low' AND window_end >= ?
+FROM gold.alerts
+WHERE state IN ('open', 'closed') AND kind <> 'sample' AND level <> 'low'
+  AND epoch_ms(window_end) >= CAST(? AS BIGINT)
 ORDER BY severity DESC"""
 
 
-def incidents(settings: Settings, since: str) -> list[dict[str, Any]]:
-    """Incidents of medium severity and more whose windows end after that time (ISO 8601), the most severe
+def incidents(settings: Settings, since_ms: int) -> list[dict[str, Any]]:
+    """Incidents of medium severity and more whose windows end after that time (epoch ms), the most severe
     first."""
-    found = lake.query(settings, SEEN, since).to_dict("records")
+    found = lake.query(settings, SEEN, str(since_ms)).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in found]
 
 
