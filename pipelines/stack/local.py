@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
@@ -172,31 +173,45 @@ def _await(settings: Settings, part: Part, running: Running, tell: Tell) -> None
 
 
 def _stop_all(settings: Settings, parts: Sequence[Part], tell: Tell) -> list[str]:
-    """Stop those of the parts that are recorded, the last one first, and give their names."""
+    """Stop those of the parts that are recorded, the last one first, and give their names. Those that no
+    other part needs are asked at once, and waited for together."""
     found = [(part, processes.recorded(settings, part.name)) for part in reversed(parts)]
-    for part, running in found:
-        if running is not None:
-            _stop(settings, part, running, tell)
-    return [part.name for part, running in found if running is not None]
-
-
-def _stop(settings: Settings, part: Part, running: Running, tell: Tell) -> None:
-    tell(part.name, "stopping", False)
-    since, was_alive = now_ms(), processes.is_alive(running)
-    clean = _clear(settings, part, running)
-    if not was_alive:
-        tell(part.name, f"its process {running.pid} was gone already", True)
-    else:
-        how = "stopped" if clean else "did not end when asked, so it was killed"
-        tell(part.name, f"{how}, {(now_ms() - since) / 1000:.1f} s", True)
+    known = [(part, running) for part, running in found if running is not None]
+    alive = {part.name: processes.is_alive(running) for part, running in known}
+    together = [name for name in alive if not any(name in other.needs for other in PARTS)]
+    with ThreadPoolExecutor(max(1, len(together))) as pool:
+        ending = {
+            part.name: pool.submit(_ended, settings, part, running)
+            for part, running in known
+            if part.name in together
+        }
+        for part, running in known:
+            tell(part.name, "stopping", False)
+            since, name = now_ms(), part.name
+            clean = ending[name].result() if name in ending else _ended(settings, part, running)
+            _forget(settings, part)
+            if not alive[name]:
+                tell(name, f"its process {running.pid} was gone already", True)
+            else:
+                how = "stopped" if clean else "did not end when asked, so it was killed"
+                tell(name, f"{how}, {(now_ms() - since) / 1000:.1f} s", True)
+    return [part.name for part, _ in known]
 
 
 def _clear(settings: Settings, part: Part, running: Running) -> bool:
     """End what runs of a part, and forget it. True when it ended by itself."""
-    clean = processes.stop(running, part.grace_s(settings), part.stop_on(settings, running))
+    clean = _ended(settings, part, running)
+    _forget(settings, part)
+    return clean
+
+
+def _ended(settings: Settings, part: Part, running: Running) -> bool:
+    return processes.stop(running, part.grace_s(settings), part.stop_on(settings, running))
+
+
+def _forget(settings: Settings, part: Part) -> None:
     _publish(settings, part, None)
     processes.forget(settings, part.name)
-    return clean
 
 
 def _publish(settings: Settings, part: Part, address: str | None) -> None:
