@@ -36,22 +36,24 @@ SEEN = """
 SELECT incident_id, kind, level, severity, pattern, entities, p, exposure, opened_at, window_start, members,
        reasons, links, segments
 FROM gold.alerts
-WHERE state IN ('open', 'closed') AND kind <> 'sample' AND level <> 'low'
-  AND epoch_ms(window_end) >= CAST(? AS BIGINT)
+WHERE state IN ('open', 'closed') AND epoch_ms(window_end) >= CAST(? AS BIGINT)
+  AND ((kind = 'outlier' AND level <> 'low')
+       OR (kind = 'drop' AND len(list_filter(members, m -> m.entity_id LIKE '%@all')) > 0))
 ORDER BY severity DESC"""
 
 
 def incidents(settings: Settings, since_ms: int) -> list[dict[str, Any]]:
-    """Incidents of medium severity and more whose windows end after that time (epoch ms), the most severe
-    first."""
+    """Incidents of behaviour from medium severity on, and drops of the whole shop, whose windows end after
+    that time (epoch ms), the most severe first."""
     found = lake.query(settings, SEEN, str(since_ms)).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in found]
 
 
 def wait_for(
-    look: Callable[[], list[dict[str, Any]]], kinds: int, say: Callable[[str], None], patience_s: float
+    look: Callable[[], list[dict[str, Any]]], least: int, say: Callable[[str], None], patience_s: float
 ) -> list[dict[str, Any]]:
-    """Look until there are `kinds` incidents and no more come for some seconds, or `patience_s` are over."""
+    """Look until there are `least` incidents, a drop among them, and no more come for some seconds; or until
+    `patience_s` are over."""
     until, seen, settled = time.monotonic() + patience_s, -1, 0
     while True:
         found = look()
@@ -59,7 +61,8 @@ def wait_for(
             say(f"{len(found)} incidents")
         settled = settled + 1 if len(found) == seen else 0
         seen = len(found)
-        if (seen >= kinds and settled >= 3) or time.monotonic() > until:
+        is_whole = seen >= least and any(row["kind"] == "drop" for row in found)
+        if (is_whole and settled >= 3) or time.monotonic() > until:
             return found
         time.sleep(2.0)
 
