@@ -89,6 +89,8 @@ def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int
         progress.wait_until_published(settings, say)
     for step in (progress.scored, progress.watched):
         progress.wait_until_done(settings, step, say)
+    if not args.data:  # before somebody acts now: to the metrics that is months after the simulated days
+        _troubles(console, settings, began_ms, say)
     domain = load_domain(args.domain, settings)
     found = summary.summarise(settings, domain)
     seen = _reflex(console, settings, domain, found["addresses"]["service"])
@@ -97,8 +99,6 @@ def _walk(args: argparse.Namespace, settings: Settings, console: Console) -> int
     summary.show(found, console)
     if seen:
         reflex.show(seen, console)
-    if not args.data:
-        _troubles(console, settings, began_ms, say)
     console.print(f"{found['seconds']:.0f} s in all; the same as JSON: {summary.save(found, settings)}")
     return 0
 
@@ -127,7 +127,7 @@ def _troubles(console: Console, settings: Settings, began_ms: int, say: Callable
     from pipelines.stack import troubles
 
     console.print("What was done to the shop: " + "; ".join(f"{k} ({v})" for k, v in troubles.WHAT.items()))
-    found = troubles.wait_for(lambda: troubles.incidents(settings, began_ms), len(troubles.WHAT), say, 60)
+    found = troubles.wait_for(lambda: troubles.incidents(settings, began_ms), len(troubles.WHAT), say, 90)
     troubles.show(found, console)
     campaign = troubles.campaign(found)
     verdict = ("confirmed", "--reason", "one device, many accounts", "--as", "demo")
