@@ -18,8 +18,11 @@ ENVIRONMENT = {
     "LAKEPULSE__WATCH__WINDOW_MINUTES": "30",
     "LAKEPULSE__WATCH__FLOOR": "3",
     "LAKEPULSE__WATCH__WARM_UP_HOURS": "48",
+    "LAKEPULSE__STREAMS__WATCH_TRIGGER_MS": "5000",
+    "LAKEPULSE__ALERTS__TRIGGER_MS": "3000",
 }
-"""A small shop is watched by the half hour: in five minutes it sells too little to be missed."""
+"""A small shop is watched by the half hour: in five minutes it sells too little to be missed. Here half a day
+passes in seconds, so the watch looks more often."""
 QUIET = ("--bot-share", "0", "--stolen-share", "0")
 HISTORY_DAYS, LIVE_DAYS = 3.0, 0.25
 TROUBLES = (
