@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pipelines.errors import LakePulseError, RequestError, nearest
-from pipelines.serving import openapi
+from pipelines.serving import openapi, refusals
 from pipelines.serving.access import Access, Rates
 from pipelines.serving.exchange import Answer, Asked
 from pipelines.serving.requests import encoded, rank_request
@@ -21,7 +21,6 @@ from pipelines.serving.service import Service
 
 log = logging.getLogger("lakepulse.access")
 TEXT, HTML = "text/plain; version=0.0.4; charset=utf-8", "text/html; charset=utf-8"
-REASONS: dict[int, tuple[tuple[str, str], ...]] = {401: (("www-authenticate", "Bearer"),)}
 MOST_LINES = 10_000
 ROOM = {"events": 16}
 """How many times as many requests of a scope may wait: events wait for Kafka, not for this process."""
@@ -90,7 +89,7 @@ class App:
             name = route.name
             client = self._admitted(asked, route)
         except RequestError as problem:
-            refused = _refusal(problem)
+            refused = refusals.refusal(problem)
             self._note(name, refused.status, asked, "")
             return refused
         self.waiting[route.scope] += 1
@@ -98,22 +97,21 @@ class App:
 
     def too_large(self, ticket: Ticket, size: int) -> Answer:
         """The refusal of a body of that many bytes or more."""
-        said = f"the body has {size} bytes or more, {self.most_bytes} are taken"
-        return _refusal(RequestError(413, said))
+        return refusals.too_large(size, self.most_bytes)
 
     def answer(self, ticket: Ticket) -> Answer | Awaitable[Answer]:
         """The answer to what was let in."""
         try:
             found = ticket.route.handler(ticket)
         except LakePulseError as problem:
-            return _failure(problem, ticket)
+            return refusals.failure(problem, ticket.route.name)
         return found if isinstance(found, Answer) else self._awaited(found, ticket)
 
     async def _awaited(self, coming: Awaitable[Answer], ticket: Ticket) -> Answer:
         try:
             return await coming
         except LakePulseError as problem:
-            return _failure(problem, ticket)
+            return refusals.failure(problem, ticket.route.name)
 
     def finish(self, ticket: Ticket, answer: Answer) -> None:
         """Note what became of it, and do what was to come after the answer."""
@@ -208,18 +206,3 @@ class App:
 
     async def _roll_back(self, ticket: Ticket) -> Answer:
         return Answer(200, encoded(await asyncio.to_thread(self._rollback)))
-
-
-def _failure(problem: LakePulseError, ticket: Ticket) -> Answer:
-    if isinstance(problem, RequestError):
-        return _refusal(problem)
-    logging.getLogger("lakepulse").error("%s cannot be answered: %s", ticket.route.name, problem)
-    return _refusal(RequestError(503, str(problem), 1))
-
-
-def _refusal(problem: RequestError) -> Answer:
-    headers = REASONS.get(problem.status, ())
-    if problem.retry_after_s is not None:
-        headers = (*headers, ("retry-after", str(problem.retry_after_s)))
-    body = encoded({"error": str(problem), "status": problem.status})
-    return Answer(problem.status, body, headers=headers)

@@ -16,6 +16,7 @@ import msgspec
 from pipelines.anomalies.desk import Desk, Filters
 from pipelines.errors import LakePulseError, RequestError, SettingsError
 from pipelines.sections import Serving
+from pipelines.serving import refusals
 from pipelines.serving.access import Access, Rates
 from pipelines.serving.exchange import JSON, Answer, Asked
 from pipelines.serving.requests import encoded, explained
@@ -25,7 +26,6 @@ SCOPE = "review"
 LONGEST = 200
 HTML = "text/html; charset=utf-8"
 PLAIN = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
-REASONS: dict[int, tuple[tuple[str, str], ...]] = {401: (("www-authenticate", "Bearer"),)}
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 Name = Annotated[str, msgspec.Meta(max_length=LONGEST)]
 Rows = list[dict[str, Any]]
@@ -143,13 +143,13 @@ class ReviewApp:
                 raise RequestError(415, f"send JSON (content-type: {JSON}), not {kind or 'nothing'}")
             return Ticket(asked, handler, named, client)
         except RequestError as problem:
-            refused = _refusal(problem)
+            refused = refusals.refusal(problem, PLAIN)
             self._note(asked, refused.status, "")
             return refused
 
     def too_large(self, ticket: Ticket, size: int) -> Answer:
         """The refusal of a body of that many bytes or more."""
-        return _refusal(RequestError(413, f"the body has {size} bytes or more, {self.most_bytes} are taken"))
+        return refusals.too_large(size, self.most_bytes, PLAIN)
 
     async def answer(self, ticket: Ticket) -> Answer:
         """The answer to what was let in."""
@@ -157,12 +157,9 @@ class ReviewApp:
         try:
             return await ticket.handler(ticket.named, given, ticket.asked.body, ticket.client)
         except SettingsError as problem:
-            return _refusal(RequestError(422, str(problem)))
-        except RequestError as problem:
-            return _refusal(problem)
+            return refusals.refusal(RequestError(422, str(problem)), PLAIN)
         except LakePulseError as problem:
-            logging.getLogger("lakepulse").error("%s cannot be answered: %s", ticket.asked.path, problem)
-            return _refusal(RequestError(503, str(problem), 1))
+            return refusals.failure(problem, ticket.asked.path, PLAIN)
 
     def finish(self, ticket: Ticket, answer: Answer) -> None:
         """Note what became of it."""
@@ -278,10 +275,3 @@ def _read(body: bytes, kind: type[Read]) -> Read:
         raise RequestError(400, explained(str(problem), kind)) from None
     except (UnicodeDecodeError, RecursionError) as problem:
         raise RequestError(400, f"the body is not JSON that can be read: {problem}") from None
-
-
-def _refusal(problem: RequestError) -> Answer:
-    headers = (*PLAIN, *REASONS.get(problem.status, ()))
-    if problem.retry_after_s is not None:
-        headers = (*headers, ("retry-after", str(problem.retry_after_s)))
-    return Answer(problem.status, encoded({"error": str(problem), "status": problem.status}), headers=headers)
