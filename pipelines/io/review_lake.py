@@ -154,11 +154,16 @@ class ReviewLake:
         shown = [row | {"matchers": dict(row["matchers"] or ())} for row in valid]
         return sorted(shown, key=lambda row: row["created_at"], reverse=True)
 
-    def silence(self, matchers: Mapping[str, str], hours: float, why: str, by: str) -> dict[str, Any]:
-        """Begin a silence."""
-        row = reviewing.silence_row(matchers, hours, why, by, self._now_ms())
+    def silence(
+        self, matchers: Mapping[str, str], hours: float, why: str, by: str, key: str = ""
+    ) -> dict[str, Any]:
+        """Begin a silence, once for a key."""
+        row = reviewing.silence_row(matchers, hours, why, by, self._now_ms(), key)
         with self._one:
-            reviewing.append(self._settings, SILENCES, [row])
+            known = {known["silence_id"]: known for known in self._said.rows(SILENCES)}
+            row = known.get(row["silence_id"], row)
+            if row["silence_id"] not in known:
+                reviewing.append(self._settings, SILENCES, [row])
         return row | {"matchers": dict(matchers)}
 
     def end_silence(self, silence_id: str) -> dict[str, Any]:

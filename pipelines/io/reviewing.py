@@ -3,6 +3,7 @@ it. Without Spark where the lake is local."""
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -65,10 +66,10 @@ def _silence(row: Row) -> Silence:
 
 
 def silence_row(
-    matchers: Mapping[str, str], hours: float, why: str, by: str, at_ms: int | None = None
+    matchers: Mapping[str, str], hours: float, why: str, by: str, at_ms: int | None = None, key: str = ""
 ) -> Row:
-    """A row of gold.silences that begins now. Raises SettingsError for matchers that fit everything or name
-    no known field, and for a time that is none."""
+    """A row of gold.silences that begins now; a `key` always names the same silence. Raises SettingsError for
+    matchers that fit everything or name no known field, and for a time that is none."""
     check_matchers(matchers)
     if not 0 < hours <= 24 * 366:
         raise SettingsError(f"a silence lasts from a moment to a year, not {hours:g} hours")
@@ -76,7 +77,9 @@ def silence_row(
         raise SettingsError("a silence needs its reason, for those who come later")
     now = utc(now_ms() if at_ms is None else at_ms)
     return {
-        "silence_id": uuid.uuid4().hex[:12],
+        "silence_id": hashlib.sha256(f"{by}|{key}".encode()).hexdigest()[:12]
+        if key
+        else uuid.uuid4().hex[:12],
         "matchers": list(matchers.items()),
         "until": utc(millis(now) + round(hours * 3_600_000)),
         "why": why.strip(),

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
-from pipelines.errors import LakePulseError, RequestError, nearest
+from pipelines.errors import LakePulseError, RequestError
 from pipelines.serving import openapi, refusals
 from pipelines.serving.access import Access, Rates
 from pipelines.serving.exchange import Answer, Asked
 from pipelines.serving.requests import encoded, rank_request
+from pipelines.serving.routes import Routes
 from pipelines.serving.service import Service
 
 log = logging.getLogger("lakepulse.access")
@@ -33,16 +33,17 @@ Handler = Callable[["Ticket"], Answer | Awaitable[Answer]]
 class Route:
     """What answers, and the scope that a client needs; None: anybody."""
 
-    name: str
     handler: Handler
     scope: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A request that was let in."""
+    """A request that was let in: the path of its route, the part of its own that names something."""
 
+    path: str
     route: Route
+    named: str
     asked: Asked
     client: str
 
@@ -67,33 +68,35 @@ class App:
         self._budget_s = serving.budget_ms / 1000
         self._lines: list[str] | None = [] if serving.access_log else None
         self.waiting: Counter[str | None] = Counter()
-        self._fixed = {
-            ("POST", "/rank"): Route("/rank", self._rank, "rank"),
-            ("POST", "/events"): Route("/events", self._events, "events"),
-            ("GET", "/health"): Route("/health", self._show_health, None),
-            ("GET", "/ready"): Route("/ready", self._show_ready, None),
-            ("GET", "/metrics"): Route("/metrics", self._show_metrics, None),
-            ("GET", "/openapi.json"): Route("/openapi.json", self._show_openapi, None),
-            ("GET", "/docs"): Route("/docs", self._show_docs, None),
-            ("GET", "/"): Route("/docs", self._show_docs, None),
-            ("POST", "/admin/rollback"): Route("/admin/rollback", self._roll_back, "admin"),
-        }
-        self._user = Route("/users/{id}", self._show_user, "rank")
-        self._explain = Route("/decisions/{id}/explain", self._show_explanation, "rank")
+        docs = {"GET": Route(self._show_docs, None)}
+        self._routes = Routes(
+            {
+                "/rank": {"POST": Route(self._rank, "rank")},
+                "/events": {"POST": Route(self._events, "events")},
+                "/users/{id}": {"GET": Route(self._show_user, "rank")},
+                "/decisions/{id}/explain": {"GET": Route(self._show_explanation, "rank")},
+                "/admin/rollback": {"POST": Route(self._roll_back, "admin")},
+                "/health": {"GET": Route(self._show_health, None)},
+                "/ready": {"GET": Route(self._show_ready, None)},
+                "/metrics": {"GET": Route(self._show_metrics, None)},
+                "/openapi.json": {"GET": Route(self._show_openapi, None)},
+                "/docs": docs,
+                "/": docs,
+            }
+        )
 
     def begin(self, asked: Asked) -> Ticket | Answer:
         """Let the request in, or refuse it."""
         name = "unknown"
         try:
-            route = self._route(asked.method, asked.path)
-            name = route.name
+            name, route, named = self._routes.find(asked.method, asked.path)
             client = self._admitted(asked, route)
         except RequestError as problem:
             refused = refusals.refusal(problem)
             self._note(name, refused.status, asked, "")
             return refused
         self.waiting[route.scope] += 1
-        return Ticket(route, asked, client)
+        return Ticket(name, route, named, asked, client)
 
     def too_large(self, ticket: Ticket, size: int) -> Answer:
         """The refusal of a body of that many bytes or more."""
@@ -104,21 +107,21 @@ class App:
         try:
             found = ticket.route.handler(ticket)
         except LakePulseError as problem:
-            return refusals.failure(problem, ticket.route.name)
+            return refusals.failure(problem, ticket.path)
         return found if isinstance(found, Answer) else self._awaited(found, ticket)
 
     async def _awaited(self, coming: Awaitable[Answer], ticket: Ticket) -> Answer:
         try:
             return await coming
         except LakePulseError as problem:
-            return refusals.failure(problem, ticket.route.name)
+            return refusals.failure(problem, ticket.path)
 
     def finish(self, ticket: Ticket, answer: Answer) -> None:
         """Note what became of it, and do what was to come after the answer."""
         self.waiting[ticket.route.scope] -= 1
         if answer.after is not None:
             answer.after()
-        self._note(ticket.route.name, answer.status, ticket.asked, ticket.client)
+        self._note(ticket.path, answer.status, ticket.asked, ticket.client)
 
     def abandon(self, ticket: Ticket) -> None:
         """Nobody waits for the answer any longer."""
@@ -135,24 +138,6 @@ class App:
         if self._lines:
             log.info("%s", "\n".join(self._lines))
             self._lines.clear()
-
-    def _route(self, method: str, path: str) -> Route:
-        route = self._fixed.get((method, path))
-        if route is not None:
-            return route
-        parts = path.split("/")
-        found: Route | None = None
-        if len(parts) == 3 and parts[1] == "users" and parts[2]:
-            found = self._user
-        elif len(parts) == 4 and parts[1] == "decisions" and parts[2] and parts[3] == "explain":
-            found = self._explain
-        if found is not None and method == "GET":
-            return found
-        methods = [known for known, where in self._fixed if where == path] or (["GET"] if found else [])
-        if methods:
-            raise RequestError(405, f"{path} takes {', '.join(methods)}, not {method}")
-        known_paths = [where for _, where in self._fixed]
-        raise RequestError(404, f"there is no {path}{nearest(path, known_paths)}; see /docs")
 
     def _admitted(self, asked: Asked, route: Route) -> str:
         """The client's name. Raises RequestError for one that may not ask this, or not now."""
@@ -179,11 +164,10 @@ class App:
         return Answer(202 if answer.accepted else 422, encoded(answer))
 
     def _show_user(self, ticket: Ticket) -> Answer:
-        return Answer(200, encoded(self.service.user(unquote(ticket.asked.path.split("/")[2]))))
+        return Answer(200, encoded(self.service.user(ticket.named)))
 
     async def _show_explanation(self, ticket: Ticket) -> Answer:
-        decision_id = unquote(ticket.asked.path.split("/")[2])
-        return Answer(200, encoded(await asyncio.to_thread(self.service.explain, decision_id)))
+        return Answer(200, encoded(await asyncio.to_thread(self.service.explain, ticket.named)))
 
     def _show_health(self, ticket: Ticket) -> Answer:
         return Answer(200, encoded(self._health()))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import msgspec
 
@@ -20,6 +20,7 @@ from pipelines.serving import refusals
 from pipelines.serving.access import Access, Rates
 from pipelines.serving.exchange import JSON, Answer, Asked
 from pipelines.serving.requests import encoded, explained
+from pipelines.serving.routes import Routes
 
 log = logging.getLogger("lakepulse.access")
 SCOPE = "review"
@@ -57,6 +58,7 @@ class Silencing(msgspec.Struct, forbid_unknown_fields=True):
     hours: float
     why: Annotated[str, msgspec.Meta(max_length=2000)]
     reviewer: Name = ""
+    key: Name = ""
 
 
 class Lake(Protocol):
@@ -80,8 +82,10 @@ class Lake(Protocol):
     def silences(self) -> Rows:
         """Silences that have not ended."""
 
-    def silence(self, matchers: Mapping[str, str], hours: float, why: str, by: str) -> dict[str, Any]:
-        """Begin a silence. Raises SettingsError for one that cannot be."""
+    def silence(
+        self, matchers: Mapping[str, str], hours: float, why: str, by: str, key: str
+    ) -> dict[str, Any]:
+        """Begin a silence, once for a key. Raises SettingsError for one that cannot be."""
 
     def end_silence(self, silence_id: str) -> dict[str, Any]:
         """End a silence. Raises RequestError 404 for an unknown one."""
@@ -116,26 +120,30 @@ class ReviewApp:
         self._lake, self._page, self.access, self._host = lake, page, access, host
         self._rates = Rates(serving.rate_per_client)
         self.most_bytes, self._has_log = serving.max_body_bytes, serving.access_log
-        self._open: dict[str, Handler] = {"/": self._show, "/health": self._well, "/ready": self._well}
-        self._routes: dict[tuple[str, str], Handler] = {
-            ("GET", "alerts"): self._queue,
-            ("GET", "alerts/*"): self._alert,
-            ("POST", "alerts/*/review"): self._review,
-            ("POST", "alerts/*/assign"): self._assign,
-            ("GET", "entities"): self._entity,
-            ("GET", "silences"): self._silences,
-            ("POST", "silences"): self._silence,
-            ("DELETE", "silences/*"): self._end_silence,
-            ("GET", "precision"): self._precision,
-        }
+        self._open = ("/", "/health", "/ready")
+        self._routes: Routes[Handler] = Routes(
+            {
+                "/": {"GET": self._show},
+                "/health": {"GET": self._well},
+                "/ready": {"GET": self._well},
+                "/alerts": {"GET": self._queue},
+                "/alerts/{id}": {"GET": self._alert},
+                "/alerts/{id}/review": {"POST": self._review},
+                "/alerts/{id}/assign": {"POST": self._assign},
+                "/entities": {"GET": self._entity},
+                "/silences": {"GET": self._silences, "POST": self._silence},
+                "/silences/{id}": {"DELETE": self._end_silence},
+                "/precision": {"GET": self._precision},
+            }
+        )
 
     def begin(self, asked: Asked) -> Ticket | Answer:
         """Let the request in, or refuse it."""
         try:
             self._check_host(asked)
-            if asked.method == "GET" and asked.path in self._open:
-                return Ticket(asked, self._open[asked.path], "", "")
-            handler, named = self._found(asked.method, asked.path)
+            path, handler, named = self._routes.find(asked.method, asked.path)
+            if path in self._open:
+                return Ticket(asked, handler, "", "")
             client = self.access.check(asked.header("authorization"), SCOPE)
             self._rates.take(client or asked.client, asked.came)
             kind = (asked.header("content-type") or "").partition(";")[0].strip()
@@ -183,22 +191,6 @@ class ReviewApp:
             name = host
         if self.access.tokens is None and name not in (*LOOPBACK, self._host):
             raise RequestError(403, f"this service is not {name!r}: ask for {self._host}, or set tokens")
-
-    def _found(self, method: str, path: str) -> tuple[Handler, str]:
-        words = path.strip("/").split("/")
-        known: list[str] = []
-        for (needed, pattern), handler in self._routes.items():
-            parts = pattern.split("/")
-            if len(parts) == len(words) and all(
-                p in ("*", w) and w for p, w in zip(parts, words, strict=True)
-            ):
-                if method == needed:
-                    named = [unquote(w) for p, w in zip(parts, words, strict=True) if p == "*"]
-                    return handler, "".join(named)
-                known.append(needed)
-        if known:
-            raise RequestError(405, f"{path} takes {', '.join(known)}, not {method}")
-        raise RequestError(404, f"there is no {path}")
 
     async def _show(self, *_: Any) -> Answer:
         headers = (*PLAIN, ("content-security-policy", self._page.policy), ("referrer-policy", "no-referrer"))
@@ -250,7 +242,8 @@ class ReviewApp:
 
     async def _silence(self, _: Any, __: Any, body: bytes, client: str) -> Answer:
         asked = _read(body, Silencing)
-        about = (asked.matchers, asked.hours, asked.why, self._who(client, asked.reviewer))
+        who = self._who(client, asked.reviewer)
+        about = (asked.matchers, asked.hours, asked.why, who, asked.key)
         return await _answer(lambda: self._lake.silence(*about), 201)
 
     async def _end_silence(self, silence_id: str, *_: Any) -> Answer:

@@ -10,8 +10,10 @@ import pytest
 
 from pipelines.anomalies.known_events import known_at, of_metric, parse_calendar
 from pipelines.contracts.watch import REVIEWS
+from pipelines.errors import RequestError
 from pipelines.io import lake
 from pipelines.io.calendar import path_of
+from pipelines.review_client import ReviewClient
 from tests.builders_watch import MINUTE, NOON_MS
 from tests.serving import review_stage as stage
 
@@ -121,6 +123,33 @@ def test_an_entity_has_a_history(reviewed):
     [odd] = reviewed.ask("GET", f"/entities?entity=user&id={quote(stage.EVIL)}")[2]["incidents"]
     assert stage.EVIL in odd["title"]
     assert reviewed.ask("GET", "/entities?entity=user&id=nobody/else")[2]["incidents"] == []
+
+
+def test_the_client_lists_shows_reviews_assigns_and_silences(reviewed):
+    with ReviewClient(reviewed.url, "bob's token") as desk:
+        [odd] = desk.list("title=", everything=True, level="low,medium,high", kind="outlier")
+        found = desk.show(odd.incident_id)
+        assert (found.reasons[0]["name"], found.title) == ("distinct_queries", odd.title)
+        desk.assign(odd.incident_id, "bob")
+        kept = desk.review(odd.incident_id, "new_trend", "a robot of ours")
+        assert (kept.is_repeat, kept.silences) == (False, [])
+        assert [row["reviewer"] for row in desk.show(odd.incident_id).reviews] == ["bob", "bob"]
+        assert odd.incident_id not in {alert.incident_id for alert in desk.list()}
+        silence = desk.silence({"address": "a3f9"}, 2.0, "a load test")
+        assert (silence.created_by, silence.matchers) == ("bob", {"address": "a3f9"})
+        desk.end_silence(silence.silence_id)
+        assert desk.precision()["new_trend"] == 1
+        with pytest.raises(RequestError, match="did you mean 'confirmed'") as refused:
+            desk.review(odd.incident_id, "confirm")
+        assert refused.value.status == 422
+
+
+def test_a_silence_that_is_asked_for_twice_with_one_key_is_one(reviewed):
+    body = {"matchers": {"metric": "carts"}, "hours": 1, "why": "a test", "key": "k9"}
+    one, other = (reviewed.ask("POST", "/silences", body)[2]["silence_id"] for _ in range(2))
+    silences = reviewed.ask("GET", "/silences")[2]["silences"]
+    assert [s["silence_id"] for s in silences if s["why"] == "a test"] == [one] == [other]
+    reviewed.ask("DELETE", f"/silences/{one}")
 
 
 ANN, LATER = "ann's token", {"hours": 1, "why": "x"}
