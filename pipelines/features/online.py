@@ -239,7 +239,7 @@ def _running(
     this."""
     keys = {
         place: ARRIVAL + hash_text(f"{place[0]}/{place[1]}").to_bytes(8, "big", signed=True)
-        for place in places
+        for place in dict.fromkeys(places)
     }
     known = store.read(list(keys.values())).records
     arrived, latest = as_ms(landed["arrived_at"]), {}
