@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=2_000, help="events a second")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--warm", type=float, default=30.0, help="seconds before")
+    parser.add_argument("--warm", type=float, default=90.0, help="seconds before: the JVM compiles for long")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as bootstrap:
         overrides = {"paths": {"state": folder}, "kafka": {"bootstrap": bootstrap}}

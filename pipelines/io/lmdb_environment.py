@@ -12,19 +12,13 @@ import lmdb
 import msgspec
 
 from pipelines.errors import StoreError
+from pipelines.io.changes import ANY, GENERATIONS
 from pipelines.io.online_store import KINDS, Place, other_version
 
 FENCES = b"fences"
 """Key of all fences in the database `meta`."""
 
-NOTED = (b"i", b"v")
-"""Kinds of records of which each change is noted, so that who keeps them need not read them again."""
-
 _META, _VERSION, _CHANGES, _GENERATION = b"meta", b"version", b"changes", b"generation"
-_GENERATIONS = 256
-"""So many transactions' changes are kept: who last looked before them has to read everything again."""
-_MANY, _ANY = 1 << 20, b"*"
-"""Bytes of changed keys from which on a transaction's changes are noted as: any."""
 _MOST_READERS = 512
 
 
@@ -137,17 +131,17 @@ class Environment:
     def changed_in(self, txn: Any, since: int, now: int) -> bytes | None:
         """Keys of noted kinds that the generations after `since` up to `now` have changed, one behind the
         other; None when that is not known."""
-        if not 0 <= now - since < _GENERATIONS:
+        if not 0 <= now - since < GENERATIONS:
             return None
-        parts = [txn.get(_number(one), _ANY, self._changes) for one in range(since + 1, now + 1)]
-        return None if _ANY in parts else b"".join(parts)
+        parts = [txn.get(_number(one), ANY, self._changes) for one in range(since + 1, now + 1)]
+        return None if ANY in parts else b"".join(parts)
 
-    def note_changed(self, txn: Any, keys: bytes) -> None:
-        """Count one generation more, in which these keys change."""
+    def note_changed(self, txn: Any, entry: bytes) -> None:
+        """Count one generation more, with this entry in the log of changes."""
         number = self.generation_in(txn) + 1
         txn.put(_GENERATION, _number(number), db=self.meta)
-        txn.put(_number(number), keys if len(keys) < _MANY else _ANY, db=self._changes)
-        txn.delete(_number(max(0, number - _GENERATIONS)), db=self._changes)
+        txn.put(_number(number), entry, db=self._changes)
+        txn.delete(_number(max(0, number - GENERATIONS)), db=self._changes)
 
     def make_room(self) -> None:
         """Free what readers that died had kept; where there are none, double the map."""

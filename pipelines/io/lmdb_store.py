@@ -21,7 +21,8 @@ import lmdb
 
 from pipelines.alone import alone
 from pipelines.errors import FenceError, StoreError
-from pipelines.io.lmdb_environment import FENCES, NOTED, Environment, encoded
+from pipelines.io.changes import noted
+from pipelines.io.lmdb_environment import FENCES, Environment, encoded
 from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats
 from pipelines.io.packing import COUNT, PACKED, Packer
 
@@ -147,7 +148,7 @@ class LmdbStore(OnlineStore):
                     txn.delete(key[1:], db=used.kinds[key[:1]])
                 else:
                     txn.put(key[1:], record, db=used.kinds[key[:1]])
-            used.note_changed(txn, b"".join(key for key in records if key[:1] in NOTED))
+            used.note_changed(txn, noted(records))
             if packer.count > before:
                 for name, block in packer.blocks(before):
                     txn.put(name, block, db=used.meta)

@@ -82,7 +82,7 @@ class OnlineStore(ABC):
     def read_since(self, generation: object, lacking: Callable[[bytes | None], Sequence[bytes]]) -> Snapshot:
         """The records of the keys that `lacking` names, as `read`, when it is told which records of items and
         values have changed since the snapshot of that `generation`: their keys, one behind the other, or None
-        when any of them may have."""
+        when any of them may have. It may be asked again, and is then told what has changed since."""
         return self.read(lacking(None))
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -92,6 +92,10 @@ class OnlineStore(ABC):
     @abstractmethod
     def fences(self) -> dict[Place, int]:
         """The offset of the next message to fold, of every partition of which something was folded."""
+
+    def latest_fences(self) -> dict[Place, int]:
+        """The fences, or those that were read last where asking for them alone would take a round trip."""
+        return self.fences()
 
     def fence(self, topic: str, partition: int) -> int:
         """The offset of the next message to fold; 0 before the first."""

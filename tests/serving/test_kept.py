@@ -1,5 +1,6 @@
 """A service that keeps records between requests ranks as one that reads all of them anew."""
 
+import dataclasses
 import itertools
 from functools import partial
 
@@ -31,17 +32,22 @@ class Listening:
 
     def read_since(self, generation, lacking):
         def heard(changed):
-            self.asked.append(lacking(changed))
+            self.asked[-1] = lacking(changed)
             return self.asked[-1]
 
+        self.asked.append([])
         return self.store.read_since(generation, heard)
 
     def fences(self):
         return self.store.fences()
 
 
-@pytest.fixture
-def store(settings):
+@pytest.fixture(params=["lmdb", "redis"])
+def store(request, settings, tmp_path):
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+        kept = dataclasses.replace(settings.store, kind="redis", url=url, prefix=tmp_path.name)
+        settings = dataclasses.replace(settings, store=kept)
     with stage.a_store(settings) as store:
         yield store
 

@@ -22,11 +22,16 @@ from tests.serving.topics import read_topic
 SHOWN = 20
 
 
-@pytest.fixture(scope="module")
-def settings(kafka_broker, tmp_path_factory):
+@pytest.fixture(scope="module", params=["lmdb", "redis"])
+def settings(request, kafka_broker, tmp_path_factory):
+    state = tmp_path_factory.mktemp("served")
+    kept = {"kind": request.param, "prefix": state.name}
+    if request.param == "redis":
+        kept["url"] = request.getfixturevalue("redis_url")
     overrides = {
-        "paths": {"state": str(tmp_path_factory.mktemp("served"))},
+        "paths": {"state": str(state)},
         "kafka": {"bootstrap": kafka_broker.bootstrap},
+        "store": kept,
     }
     return settings_module.load(environ={}, overrides=overrides)
 
@@ -115,7 +120,8 @@ def test_what_the_store_has_folded_is_let_go(service, folded):
         before = store.read(carrier.needed(taken))
         fence = {(one.topic, one.partition): one.offset + 1}
         store.write(carrier.advance(taken, before.records).records, fence, expected=before.fences)
-    from_store = service.rank(RankRequest(user_id=user, items=items))[1]
+    for _ in range(2):  # a store on a server tells its fences with the records
+        from_store = service.rank(RankRequest(user_id=user, items=items))[1]
     assert not service.accepted.may_have(user)
     counts = [
         stage.definitions().names.index(name)
@@ -142,7 +148,7 @@ def test_what_is_not_known_is_named_and_answered(service):
 
 def test_without_a_store_everybody_is_new(settings, model, tmp_path):
     away = dataclasses.replace(
-        settings, store=dataclasses.replace(settings.store, path=str(tmp_path / "none"))
+        settings, store=dataclasses.replace(settings.store, path=str(tmp_path / "none"), prefix="none")
     )
     service = stage.a_service(away)
     service.replace(service.build(model))
