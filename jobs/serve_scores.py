@@ -31,7 +31,7 @@ def run(settings: Settings, args: argparse.Namespace) -> int:
     fail_fast()
     worker, registry = args.worker or 0, Registry(settings.tracking_uri)
     service = Service(args.domain, settings, outside(settings, args.domain, worker), worker)
-    about = (args.domain.name, service.definitions.hash, ("ranker",))
+    about = (args.domain.name, service.definitions.hash, ("ranker",), True)
     keeper = Keeper(service, Champions(registry, model_cache(settings), *about), registry)
     return asyncio.run(serve(keeper, settings.serving.host, port, args.insecure, tell_ready))
 

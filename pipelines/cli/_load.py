@@ -21,7 +21,9 @@ PERCENTILES = (50, 90, 99, 99.9)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: `rate` requests a second for `seconds`, lists of `size` of the `ids`, by `users`."""
+    """What is asked: `rate` requests a second for `seconds`, lists of `size` of the `ids`, by `users`; each
+    wants its answer within `budget_s` (None: whenever), says so, and is given up when it is not even sent by
+    then."""
 
     rate: float
     seconds: float
@@ -29,18 +31,26 @@ class Plan:
     ids: Sequence[str]
     size: int
     users: int
+    budget_s: float | None = None
 
 
 @dataclass
 class _Seen:
     answers: Counter[int] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)  # seconds from sending to hearing no
     unanswered: int = 0
+    given_up: int = 0
     late_starts: float = 0.0
+
+    def all(self) -> int:
+        """Requests of which it is known what became."""
+        return self.answers.total() + self.unanswered + self.given_up
 
 
 async def measure(address: str, token: str, plan: Plan) -> dict[str, Any]:
-    """Ask as planned: answers by status, goodput, and percentiles of the times of good answers in ms."""
+    """Ask as planned: answers by status, good ones a second within the budget, and percentiles in ms of the
+    times of good answers and refusals."""
     parts = urlsplit(address)
     tls = ssl.create_default_context() if parts.scheme == "https" else None
     where = (parts.hostname or "127.0.0.1", parts.port or (443 if tls else 80))
@@ -48,7 +58,8 @@ async def measure(address: str, token: str, plan: Plan) -> dict[str, Any]:
     waiting: deque[tuple[float, bytes]] = deque()
     due, seen = asyncio.Event(), _Seen()
     asking = [
-        asyncio.create_task(_keep_asking(where, tls, waiting, due, seen)) for _ in range(plan.connections)
+        asyncio.create_task(_keep_asking(where, tls, waiting, due, seen, plan.budget_s))
+        for _ in range(plan.connections)
     ]
     began = time.perf_counter()
     for number in range(round(plan.rate * plan.seconds)):
@@ -64,7 +75,7 @@ async def measure(address: str, token: str, plan: Plan) -> dict[str, Any]:
     took = time.perf_counter() - began
     until = time.perf_counter() + GRACE_S
     sent = round(plan.rate * plan.seconds)
-    while seen.answers.total() + seen.unanswered < sent and time.perf_counter() < until:
+    while seen.all() < sent and time.perf_counter() < until:
         await asyncio.sleep(0.01)
     for task in asking:
         task.cancel()
@@ -75,6 +86,8 @@ async def measure(address: str, token: str, plan: Plan) -> dict[str, Any]:
 def _messages(host: str, token: str, plan: Plan) -> list[bytes]:
     chance = np.random.default_rng(7)
     own = f"authorization: Bearer {token}\r\n" if token else ""
+    if plan.budget_s is not None:
+        own += f"x-budget-ms: {plan.budget_s * 1000:.0f}\r\n"
     messages = []
     for number in range(min(plan.users, 1000)):
         chosen = chance.choice(len(plan.ids), min(plan.size, len(plan.ids)), replace=False)
@@ -91,6 +104,7 @@ async def _keep_asking(
     waiting: deque[tuple[float, bytes]],
     due: asyncio.Event,
     seen: _Seen,
+    budget_s: float | None,
 ) -> None:
     """Ask what is due over one connection, again and again."""
     reader, writer = await asyncio.open_connection(*where, ssl=tls)
@@ -100,6 +114,10 @@ async def _keep_asking(
                 due.clear()
                 await due.wait()
             moment, message = waiting.popleft()
+            sent = time.perf_counter()
+            if budget_s is not None and sent - moment > budget_s:
+                seen.given_up += 1
+                continue
             try:
                 writer.write(message)
                 status = await answered(reader)
@@ -111,6 +129,8 @@ async def _keep_asking(
             seen.answers[status] += 1
             if status == 200:
                 seen.times.append(time.perf_counter() - moment)
+            else:
+                seen.refused.append(time.perf_counter() - sent)
     finally:
         writer.close()
 
@@ -125,16 +145,20 @@ async def answered(reader: asyncio.StreamReader) -> int:
 
 
 def _summary(plan: Plan, seen: _Seen, took: float, sent: int) -> dict[str, Any]:
-    times = np.array(seen.times) * 1000
-    found = (
-        {f"p{p:g}_ms": round(float(np.percentile(times, p)), 2) for p in PERCENTILES} if times.size else {}
-    )
+    times, refused = np.array(seen.times) * 1000, np.array(seen.refused) * 1000
+    found: dict[str, float] = {}
+    if times.size:
+        found = {f"p{p:g}_ms": round(float(np.percentile(times, p)), 2) for p in PERCENTILES}
+    if refused.size:
+        found["refused_p99_ms"] = round(float(np.percentile(refused, 99)), 2)
+    good = np.count_nonzero(times <= (np.inf if plan.budget_s is None else plan.budget_s * 1000))
     return {
         "rate": plan.rate,
         "sent": sent,
         "answers": {str(status): count for status, count in sorted(seen.answers.items())},
-        "unanswered": sent - seen.answers.total(),
-        "goodput": round(seen.answers[200] / took, 1),
+        "unanswered": sent - seen.answers.total() - seen.given_up,
+        "given_up": seen.given_up,
+        "goodput": round(good / took, 1),
         **found,
         "generator_late_ms": round(seen.late_starts * 1000, 1),
     }
@@ -148,6 +172,10 @@ def shown(found: dict[str, Any]) -> str:
         f"without an answer: {found['unanswered']}",
         f"good answers a second: {found['goodput']}",
     ]
+    if found["given_up"]:
+        lines.insert(2, f"given up before they were sent: {found['given_up']}")
+    if "refused_p99_ms" in found:
+        lines.append(f"from sent to refused: p99 {found['refused_p99_ms']} ms")
     times = [f"{name.removesuffix('_ms')} {found[name]} ms" for name in found if name.startswith("p")]
     if times:
         lines.append(f"from due to answered: {', '.join(times)}")

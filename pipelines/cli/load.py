@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--items", type=int, default=100, help="items of each list (default: 100)")
     parser.add_argument("--users", type=int, default=1000, help="different users (default: 1000)")
     parser.add_argument("--connections", type=int, default=64, help="connections at most (default: 64)")
+    parser.add_argument(
+        "--budget", type=float, help="milliseconds after which an answer is worth nothing (default: never)"
+    )
     parser.add_argument("--address", help="the service (default: the one that `lakepulse up` runs)")
     parser.add_argument("--json", action="store_true", help="write one JSON object instead of lines")
     parser.add_argument("--profile", default="local", help="settings profile (default: local)")
@@ -48,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         raise StackError("no scoring service is known: run `lakepulse up`, or give --address")
     known = items.items(settings).rows["item_id"].unique().to_pylist()
     ids = known or [f"i{number}" for number in range(1000)]
-    plan = Plan(args.rate, args.seconds, args.connections, ids, args.items, args.users)
+    budget = None if args.budget is None else args.budget / 1000
+    plan = Plan(args.rate, args.seconds, args.connections, ids, args.items, args.users, budget)
     found = asyncio.run(measure(address, os.environ.get("LAKEPULSE_TOKEN", ""), plan))
     print(json.dumps(found) if args.json else shown(found))
     return 0 if not found["unanswered"] else 1

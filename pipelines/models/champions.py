@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipelines.errors import ModelError, RegistryError
 from pipelines.models import package
+from pipelines.models.package import Ranker
 from pipelines.models.registry import Registry
 from pipelines.models.scoring import Champion
 
@@ -29,13 +30,17 @@ class Champions:
         domain: str,
         definitions_hash: str,
         kinds: tuple[str, ...] = ("ranker", "outliers"),
+        hands_over: bool = False,
     ) -> None:
-        """`kinds` are the models that are asked for: all, or one of them."""
+        """`kinds` are the models that are asked for: all, or one of them. With `hands_over`, a ranker that
+        was loaded to be verified is kept for `ranker`."""
+        self._hands_over = hands_over
         self._registry = registry
         self._cache = cache
         self._definitions_hash = definitions_hash
         self._names = tuple(f"{domain}-{kind}" for kind in kinds)
         self._taken: dict[str, Champion] = {}
+        self._loaded: dict[Champion, Ranker] = {}
         self._refused: dict[str, str] = {}
         self._told: list[str] = []
         self._answered = False
@@ -54,6 +59,12 @@ class Champions:
         """The ranker in charge now; None while there has never been one."""
         self._refresh(self._names[0])
         return self._taken.get(self._names[0])
+
+    def ranker(self, champion: Champion) -> Ranker:
+        """The champion's ranker as it was loaded when it was verified; where it was handed over already,
+        loaded and verified again. Raises ModelError as `package.load_ranker`."""
+        loaded = self._loaded.pop(champion, None)
+        return loaded or package.load_ranker(champion.folder(), self._definitions_hash)
 
     def refuse(self, champion: Champion, stays: Champion | None) -> None:
         """Use the one that `stays` (None: none) instead of a version that turned out to be of no use."""
@@ -112,7 +123,8 @@ class Champions:
     def _take(self, champion: Champion) -> None:
         folder = champion.folder()
         if champion.name.endswith("-ranker"):
-            package.load_ranker(folder, self._definitions_hash)
+            loaded = package.load_ranker(folder, self._definitions_hash)
+            self._loaded = {champion: loaded} if self._hands_over else {}
         else:
             package.load_outliers(folder)
         self._taken[champion.name] = champion

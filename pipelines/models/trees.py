@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import xgboost
 from numba import njit
@@ -133,14 +134,15 @@ def plant(trees: Iterable[Tree], width: int, base: np.floating[Any]) -> Forest:
 def _laid_out(tree: Tree, width: int, start: int) -> tuple[NDArray[Any], NDArray[Any], int]:
     """Nodes in breadth-first order, the two children of a node side by side."""
     order, level, child = [0], [0], []
+    first = np.where(tree.missing_left, tree.left, tree.right).tolist()
+    second = np.where(tree.missing_left, tree.right, tree.left).tolist()
     for position, node in enumerate(order):
-        if tree.left[node] < 0:
+        if first[node] < 0:
             child.append(position)
             continue
         child.append(len(order))
-        pair = (tree.left[node], tree.right[node])
-        order.extend(int(n) for n in (pair if tree.missing_left[node] else pair[::-1]))
-        level.extend([level[position] + 1] * 2)
+        order += (first[node], second[node])
+        level += (level[position] + 1,) * 2
     ids = np.array(order)
     is_leaf, missing_left = tree.left[ids] < 0, tree.missing_left[ids]
     # left | missing is "not (x >= t)"; x >= t is "-x < the number just above -t", false for NaN.
@@ -157,7 +159,7 @@ def from_booster(booster: xgboost.Booster) -> Forest:
 
     Raises ModelError for other kinds: linear, dart, categories, several classes.
     """
-    learner = json.loads(bytes(booster.save_raw("json")))["learner"]
+    learner = msgspec.json.decode(booster.save_raw("json"))["learner"]
     parameters, model = learner["learner_model_param"], learner["gradient_booster"]
     if model["name"] != "gbtree" or int(parameters["num_class"]) > 1 or int(parameters["num_target"]) > 1:
         raise ModelError(f"only boosted trees with one output can be scored, not {model['name']}")

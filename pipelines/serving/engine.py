@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,16 +14,17 @@ from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
 from pipelines.features.hashing import hash_texts
 from pipelines.features.kept import KeptCarrier
-from pipelines.models.package import load_ranker
-from pipelines.models.scoring import Champion
 from pipelines.serving.accepted import Accepted, Taken
 from pipelines.serving.candidates import Candidates
-from pipelines.serving.in_charge import InCharge, in_charge
+from pipelines.serving.in_charge import InCharge
 from pipelines.serving.intake import decided
 from pipelines.serving.ports import Fences, Items, Lacking, Snapshot
 from pipelines.serving.ranking import Ranking
 
 WARM = (1, 3, 10, 100, 1000)
+AGAIN = (1, 3, 10, 100)
+"""Lists that are ranked to try an engine while another one answers: what is compiled is compiled, and a list
+of 1000 would keep requests waiting."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,11 @@ class _EmptyStore:
         return {}
 
 
-def load(champion: Champion, definitions: Definitions) -> InCharge:
-    """The champion, verified and checked. Raises ModelError for one that must not rank."""
-    ranker = load_ranker(champion.folder(), definitions.hash)
-    return in_charge(champion.name, champion.version, ranker)
-
-
-def build(model: InCharge, items: Items, definitions: Definitions, now_ms: int) -> Engine:
-    """An engine that has answered before: its first request finds everything compiled and loaded. Raises
-    LakePulseError when it cannot answer."""
+def build(
+    model: InCharge, items: Items, definitions: Definitions, now_ms: int, sizes: Sequence[int] = WARM
+) -> Engine:
+    """An engine that has answered lists of these sizes before: its first request finds everything compiled
+    and loaded. Raises LakePulseError when it cannot answer."""
     catalog = Catalog(definitions, model.ranker.vectors)
     catalog.learn(items.rows)
     newest = pc.sort_indices(pc.negate(items.rows["valid_from"].cast("int64")))
@@ -75,15 +73,15 @@ def build(model: InCharge, items: Items, definitions: Definitions, now_ms: int) 
     keys = hash_texts(items.rows["item_id"].take(newest)) if ids else np.zeros(0, np.int64)
     different = list(dict.fromkeys(keys.tolist()))
     ranking = Ranking(carrier, frozenset(ids), model)
-    warm_up(ranking, ids, now_ms)
+    warm_up(ranking, ids, now_ms, sizes)
     candidates = Candidates(carrier, ids, np.array(different, np.int64))
     return Engine(ranking, candidates, items.version)
 
 
-def warm_up(ranking: Ranking, ids: list[str], now_ms: int) -> None:
-    """Rank lists of all sizes, with and without something to be folded on top."""
+def warm_up(ranking: Ranking, ids: list[str], now_ms: int, sizes: Sequence[int]) -> None:
+    """Rank lists of these sizes, with and without something to be folded on top."""
     some = ids or ["0"]
-    for size in WARM:
+    for size in sizes:
         items = [some[at % len(some)] for at in range(size)]
         accepted = Accepted(1)
         for _ in range(2):
@@ -92,6 +90,6 @@ def warm_up(ranking: Ranking, ids: list[str], now_ms: int) -> None:
             ranking.outcomes(request, _EmptyStore())
             made = partial(decided, "warm-up", "warm-up", ranked.items, "a query", now_ms)
             accepted.take("warm-up", Taken(made, ""))
-    zeros = np.full((1000, len(ranking.carrier.definitions.names)), np.nan, np.float32)
-    for size in WARM:
+    zeros = np.full((max(sizes), len(ranking.carrier.definitions.names)), np.nan, np.float32)
+    for size in sizes:
         ranking.model.score(zeros[:size])

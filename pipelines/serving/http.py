@@ -22,6 +22,10 @@ from pipelines.serving.service import Service
 log = logging.getLogger("lakepulse.access")
 TEXT, HTML = "text/plain; version=0.0.4; charset=utf-8", "text/html; charset=utf-8"
 MOST_LINES = 10_000
+BUDGET = b"x-budget-ms"
+"""Header in which a client says how many milliseconds its request may wait for its turn."""
+SLOWLY = 0.05
+"""Weight of the newest ranking in the time that one is expected to take."""
 ROOM = {"events": 16}
 """How many times as many requests of a scope may wait: events wait for Kafka, not for this process."""
 
@@ -65,7 +69,7 @@ class App:
         serving = service.settings.serving
         self._rates = Rates(serving.rate_per_client)
         self.most_bytes, self._most_waiting = serving.max_body_bytes, serving.max_waiting
-        self._budget_s = serving.budget_ms / 1000
+        self._budget_s, self._each_s = serving.budget_ms / 1000, 0.0
         self._lines: list[str] | None = [] if serving.access_log else None
         self.waiting: Counter[str | None] = Counter()
         docs = {"GET": Route(self._show_docs, None)}
@@ -147,16 +151,30 @@ class App:
         if waiting >= most:
             self.service.metrics.count("shed_total", (("why", "waiting"),))
             raise RequestError(503, f"{most} requests wait already", 1)
+        if route.scope == "rank":
+            self._check_wait(waiting * self._each_s, self._budget_of(asked))
         client = self.access.check(asked.header("authorization"), route.scope)
         self._rates.take(client or asked.client, asked.came)
         return client
 
-    def _rank(self, ticket: Ticket) -> Answer:
-        asked = ticket.asked
-        if time.perf_counter() - asked.complete > self._budget_s:
+    def _budget_of(self, asked: Asked) -> float:
+        """Seconds that the request may wait: ours, or those of its client where these are fewer."""
+        theirs = asked.headers.get(BUDGET)
+        if theirs is None or not theirs.isdigit():
+            return self._budget_s
+        return min(self._budget_s, int(theirs) / 1000)
+
+    def _check_wait(self, waits_s: float, budget_s: float) -> None:
+        """Raise RequestError 503 for a wait, past or expected, beyond the budget."""
+        if waits_s > budget_s:
             self.service.metrics.count("shed_total", (("why", "budget"),))
-            raise RequestError(503, "this request waited longer than its time budget", 1)
+            raise RequestError(503, f"this request would wait longer than {budget_s * 1000:.0f} ms", 1)
+
+    def _rank(self, ticket: Ticket) -> Answer:
+        asked, began = ticket.asked, time.perf_counter()
+        self._check_wait(began - asked.complete, self._budget_of(asked))
         answer, decision = self.service.rank(rank_request(asked.body))
+        self._each_s += SLOWLY * (time.perf_counter() - began - self._each_s)
         return Answer(200, encoded(answer), after=partial(self.service.log, decision))
 
     async def _events(self, ticket: Ticket) -> Answer:

@@ -13,9 +13,9 @@ from pipelines.errors import LakePulseError, ModelError, RequestError, SettingsE
 from pipelines.models.champions import Champions
 from pipelines.models.registry import Registry
 from pipelines.models.scoring import Champion
-from pipelines.serving import engine as engines
 from pipelines.serving.access import Access, parse_tokens
 from pipelines.serving.engine import Engine
+from pipelines.serving.in_charge import in_charge
 from pipelines.serving.service import Service
 
 log = logging.getLogger("lakepulse")
@@ -101,7 +101,8 @@ class Keeper:
                 return None
             return self.service.build(engine.model)
         try:
-            engine = self.service.build(engines.load(champion, self.service.definitions))
+            ranker = self._champions.ranker(champion)
+            engine = self.service.build(in_charge(champion.name, champion.version, ranker))
         except ModelError as problem:
             log.error("version %s of %s is not used: %s", champion.version, champion.name, problem)
             self.service.metrics.count("model_refused_total")

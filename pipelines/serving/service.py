@@ -185,7 +185,8 @@ class Service:
     def build(self, model: InCharge) -> Engine:
         """An engine of this model and the catalog as it is now. Slow: not for the event loop."""
         items = self.outside.items()
-        return engines.build(model, items, self.definitions, self.outside.now_ms())
+        sizes = engines.WARM if self.engine is None else engines.AGAIN
+        return engines.build(model, items, self.definitions, self.outside.now_ms(), sizes)
 
     def replace(self, engine: Engine) -> None:
         """Answer with this engine from the next request on."""

@@ -48,10 +48,10 @@ def served(settings, tmp_path_factory):
     service.stop()
 
 
-def rank(service, user="u"):
+def rank(service, user="u", **headers):
     """(status, headers, answer) of a ranking."""
     body = {"user_id": user, "items": stage.item_ids()[:10]}
-    return service.ask("POST", "/rank", body, token=None)
+    return service.ask("POST", "/rank", body, token=None, headers=headers)
 
 
 def test_a_client_that_asks_too_often_is_told_when_to_ask_again(settings, tmp_path):
@@ -68,14 +68,22 @@ def test_a_client_that_asks_too_often_is_told_when_to_ask_again(settings, tmp_pa
 
 
 def test_too_many_requests_are_refused_at_once_and_the_others_answered(served):
-    plan = Plan(rate=4_000, seconds=2, connections=64, ids=stage.item_ids(), size=50, users=50)
+    plan = Plan(4_000, 2, 64, stage.item_ids(), size=50, users=50, budget_s=2)
     found = asyncio.run(measure(f"http://127.0.0.1:{served.port}", "", plan))
     assert found["unanswered"] == 0
     assert set(found["answers"]) == {"200", "503"}
+    assert sum(found["answers"].values()) + found["given_up"] == found["sent"]
     assert rank(served)[0] == 200
     text = served.ask("GET", "/metrics", token=None)[2]
     shed = [line for line in text.splitlines() if line.startswith("lakepulse_shed_total{")]
     assert sum(float(line.split()[-1]) for line in shed) == found["answers"]["503"]
+
+
+def test_who_cannot_wait_as_long_as_the_others_is_refused_instead_of_answered_late(served):
+    status, headers, answer = rank(served, **{"x-budget-ms": "0"})
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert answer["error"] == "this request would wait longer than 0 ms"
+    assert [rank(served, **{"x-budget-ms": said})[0] for said in ("400", "99999", "soon")] == [200] * 3
 
 
 def test_a_broker_that_dies_stops_no_answer_and_costs_no_decision(served, settings, broker):
