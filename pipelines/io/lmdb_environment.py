@@ -13,6 +13,7 @@ import msgspec
 
 from pipelines.errors import StoreError
 from pipelines.io.changes import ANY, GENERATIONS
+from pipelines.io.moment import Moment
 from pipelines.io.online_store import KINDS, Place, other_version
 
 FENCES = b"fences"
@@ -45,7 +46,7 @@ class Environment:
     _opening = threading.Lock()
 
     def __init__(self, path: Path, map_bytes: int) -> None:
-        self.path, self._users, self._lock = path, 0, threading.RLock()
+        self.path, self.name, self._users, self._lock = path, path.name, 0, threading.RLock()
         self._lmdb = lmdb.open(
             str(path),
             map_size=map_bytes,
@@ -55,6 +56,7 @@ class Environment:
             metasync=False,
         )
         self._lmdb.reader_check()
+        self.moment = Moment(path / "moment")
         names = (_META, _CHANGES, *KINDS)
         # In transactions of its own, each: handles would end with a transaction that only reads.
         dbs = {name: self._lmdb.open_db(name, create=map_bytes > 0) for name in names}
@@ -95,6 +97,7 @@ class Environment:
             if self._users == 0:
                 del Environment._open[self.path]
                 self._lmdb.close()
+                self.moment.close()
 
     @contextmanager
     def transaction(self, write: bool = False) -> Iterator[Any]:
@@ -136,12 +139,13 @@ class Environment:
         parts = [txn.get(_number(one), ANY, self._changes) for one in range(since + 1, now + 1)]
         return None if ANY in parts else b"".join(parts)
 
-    def note_changed(self, txn: Any, entry: bytes) -> None:
+    def note_changed(self, txn: Any, entry: bytes) -> int:
         """Count one generation more, with this entry in the log of changes."""
         number = self.generation_in(txn) + 1
         txn.put(_GENERATION, _number(number), db=self.meta)
         txn.put(_number(number), entry, db=self._changes)
         txn.delete(_number(max(0, number - GENERATIONS)), db=self._changes)
+        return number
 
     def make_room(self) -> None:
         """Free what readers that died had kept; where there are none, double the map."""

@@ -23,6 +23,7 @@ from pipelines.alone import alone
 from pipelines.errors import FenceError, StoreError
 from pipelines.io.changes import noted
 from pipelines.io.lmdb_environment import FENCES, Environment, encoded
+from pipelines.io.moment import replaced
 from pipelines.io.online_store import KINDS, Changes, OnlineStore, Place, Snapshot, Stats
 from pipelines.io.packing import COUNT, PACKED, Packer
 
@@ -51,6 +52,7 @@ class LmdbStore(OnlineStore):
         users of these definitions take few bytes. Raises StoreError for a folder without a store, if it is
         only to be read, and for a store of another version."""
         self._root, self._version, self._readonly, self._place = root, version, readonly, str(root)
+        self._link = str(root / CURRENT)
         self._is_beside, self._is_held = is_beside, False
         self._environment: Environment | None = None
         self._packer = Packer(definitions)
@@ -72,7 +74,7 @@ class LmdbStore(OnlineStore):
     def read(self, keys: Sequence[bytes]) -> Snapshot:
         """See `OnlineStore.read`."""
         with self._reading() as (used, txn):
-            return self._found(used, txn, keys, (used.path.name, used.generation_in(txn)))
+            return self._found(used, txn, keys, (used.name, used.generation_in(txn)))
 
     def _found(self, used: Environment, txn: Any, keys: Sequence[bytes], generation: object) -> Snapshot:
         get, kinds = txn.get, used.kinds
@@ -90,10 +92,17 @@ class LmdbStore(OnlineStore):
         with self._reading() as (used, txn):
             number = used.generation_in(txn)
             changed = None
-            if isinstance(generation, tuple) and generation[0] == used.path.name:
+            if isinstance(generation, tuple) and generation[0] == used.name:
                 changed = used.changed_in(txn, generation[1], number)
             keys = lacking(changed)
-            return self._found(used, txn, keys, (used.path.name, number))
+            return self._found(used, txn, keys, (used.name, number))
+
+    def is_still(self, generation: object) -> bool:
+        """See `OnlineStore.is_still`."""
+        used = self._environment
+        if used is None or not isinstance(generation, tuple):
+            return False
+        return bool(generation[0] == used.name) and used.moment.is_at(generation[1])
 
     def fences(self) -> dict[Place, int]:
         """See `OnlineStore.fences`."""
@@ -148,12 +157,14 @@ class LmdbStore(OnlineStore):
                     txn.delete(key[1:], db=used.kinds[key[:1]])
                 else:
                     txn.put(key[1:], record, db=used.kinds[key[:1]])
-            used.note_changed(txn, noted(records))
+            number = used.note_changed(txn, noted(records))
             if packer.count > before:
                 for name, block in packer.blocks(before):
                     txn.put(name, block, db=used.meta)
                 txn.put(COUNT, b"%d" % packer.count, db=used.meta)
             txn.put(FENCES, encoded({**found, **fences}), db=used.meta)
+            used.moment.begin(number)
+        used.moment.end(number)
         self._packs_for = used
 
     def _packer_in(self, used: Environment, txn: Any) -> Packer:
@@ -193,11 +204,13 @@ class LmdbStore(OnlineStore):
                 f"{made} is gone: another store was put in place meanwhile; run rebuild_store again"
             )
         link.symlink_to(made.name)
-        os.replace(link, self._root / CURRENT)
+        others = [other for other in self._root.glob("store-*") if other != made]
+        for other in others:
+            replaced(other)
+        os.replace(link, self._link)
         self._is_beside = False
-        for other in self._root.glob("store-*"):
-            if other != made:  # renamed first, or who is just opening it would put files into it
-                other.rename(other.with_name(f"old-{other.name}"))
+        for other in others:  # renamed first, or who is just opening it would put files into it
+            other.rename(other.with_name(f"old-{other.name}"))
         for old in self._root.glob("old-*"):
             shutil.rmtree(old)
 
@@ -236,13 +249,13 @@ class LmdbStore(OnlineStore):
             return used
         while True:
             try:
-                name = os.readlink(self._root / CURRENT)
+                name = os.readlink(self._link)
             except FileNotFoundError:
                 raise StoreError(
                     f"no online store in {self._root}: update_online_store makes it (`lakepulse up`, or "
                     "`./spark-submit.sh update_online_store`)"
                 ) from None
-            if used is not None and used.path.name == name:
+            if used is not None and used.name == name:
                 return used
             self.close()
             try:

@@ -85,6 +85,11 @@ class OnlineStore(ABC):
         when any of them may have. It may be asked again, and is then told what has changed since."""
         return self.read(lacking(None))
 
+    def is_still(self, generation: object) -> bool:
+        """Whether nothing was written since the snapshot of that `generation`; False where only reading would
+        tell."""
+        return False
+
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The records of these keys that there are."""
         return self.read(keys).records
