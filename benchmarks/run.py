@@ -26,6 +26,7 @@ KNOWN = {
     "B22": "benchmarks.b22_detection",
     "B23": "benchmarks.b23_firewall",
     "DROPS": "benchmarks.injected_drops",
+    "THIN": "benchmarks.thin_series",
 }
 
 

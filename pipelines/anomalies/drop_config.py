@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipelines.anomalies.known_events import KnownEvent
@@ -79,7 +80,7 @@ class WatchConfig:
         """The p-value up to which a window alerts."""
         return self.alerts_per_28_days / self.windows_per_28_days
 
-    @property
+    @cached_property
     def version(self) -> str:
         """Names these settings, but the known events, which change as time goes on; verdicts carry it."""
         return self._hash([name for name in asdict(self) if name != "known_events"])

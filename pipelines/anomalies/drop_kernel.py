@@ -1,11 +1,5 @@
 """One window of one metric: expected, judged, learnt. Compiled: one series and many get the same bits.
 
-On the scale η of the logarithm (of counts and amounts) or the logit (of ratios) a window is expected at
-
-    η = week[time of the week] + fine[slot of the day] + level   once this time of the week was seen before,
-    η = day[slot of the day] + level                             from the third day on,
-    η = rolling                                                  before
-
 A window's number has the variance v + α w²: v that of its kind (Poisson, binomial, in proportion to the
 mean), w = d mean / d η, α the spread that is learnt. So a sum of windows is negative binomial or, for a
 ratio, binomial with fewer trials. Its tail probability becomes a standard normal number z, which is divided
@@ -18,16 +12,16 @@ import math
 
 import numpy as np
 
+from pipelines.anomalies.drop_expected import as_eta, expect, first_eta, moments, uncertain
 from pipelines.anomalies.drop_learning import (
     BY_DAY,
     BY_WEEK,
     CUT,
-    FINE_DAYS,
-    LEAST_LOG,
-    MOST_LOG,
-    MOST_LOGIT,
     MOST_STEP,
     ROLLING,
+    WIDE_DAY,
+    WIDE_WEEK,
+    begin_phase,
     kept,
     learn_pattern,
     learn_scale,
@@ -53,24 +47,6 @@ FAR_WORSE = 3.0
 JUDGED, NO_VALUE, INCOMPLETE, NO_EXPOSURE, KNOWN, WARMING_UP, LITTLE = range(7)
 SCORE, P, EXPECTED, LOW, HIGH, DETECTABLE = range(6)
 ALERT, REASON, PHASE, SUM, DIRECTION, ONGOING = range(6)
-
-
-@compiled
-def moments(kind, eta, exposure, unit, out):  # type: ignore[no-untyped-def]
-    """Fill `out` with a window's mean, its variance v without the learnt spread, and w."""
-    if kind == 1:
-        share = 1.0 / (1.0 + math.exp(-min(max(eta, -MOST_LOGIT), MOST_LOGIT)))
-        out[0], out[1] = exposure * share, exposure * share * (1.0 - share)
-        out[2] = out[1]
-    else:
-        out[0] = math.exp(min(max(eta, LEAST_LOG), MOST_LOG))
-        out[1], out[2] = (out[0] * unit if kind == 2 else out[0]), out[0]
-
-
-@compiled
-def as_eta(kind, seen, exposure):  # type: ignore[no-untyped-def]
-    """A single window's number on the scale η."""
-    return math.log((seen + 0.5) / (exposure - seen + 0.5)) if kind == 1 else math.log(seen + 0.5)
 
 
 @compiled
@@ -116,7 +92,7 @@ def push(s, i, seen, means, total, exposure):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def standardised(s, i, rules, common, z):  # type: ignore[no-untyped-def]
+def standardised(s, i, rules, common, unit, z):  # type: ignore[no-untyped-def]
     """Fill `z` with the signed standard normal number of each sum of latest windows, NaN where there are too
     few windows or too little is expected."""
     ring = s.ring[i]
@@ -135,13 +111,13 @@ def standardised(s, i, rules, common, z):  # type: ignore[no-untyped-def]
             exposure += ring[4, place]
             done += 1
         if (exposure if rules.kind == 1 else mean) >= rules.floor:
-            z[j] = tail(rules.kind, seen, mean, variance + common * move * move, exposure, s.unit[i])
+            z[j] = tail(rules.kind, seen, mean, variance + common * move * move, exposure, unit)
 
 
 @compiled
 def judge(s, i, rules, phase, z, numbers, marks):  # type: ignore[no-untyped-def]
     """Fill in score, p, and which sum and direction are the most unusual."""
-    best, p = 0, 1.0
+    best, p = 0, math.inf
     for j in range(len(rules.sums)):
         if math.isnan(z[j]):
             continue
@@ -149,9 +125,10 @@ def judge(s, i, rules, phase, z, numbers, marks):  # type: ignore[no-untyped-def
         one = normal_below(scaled) if rules.direction == 0 else normal_below(-scaled)
         if rules.direction == 2:
             one = 2.0 * normal_below(-abs(scaled))
+        one *= rules.looks[j]
         if one < p:
             best, p = j, one
-    raw = -math.log10(max(1e-300, min(1.0, p * rules.at_once)))
+    raw = -math.log10(max(1e-300, min(1.0, p)))
     s.peak_of_today[i] = max(s.peak_of_today[i], raw)
     s.windows_today[i] += 1
     numbers[SCORE] = raw / s.heavy[i]
@@ -172,14 +149,15 @@ def detectable(s, i, rules, phase, means, total, common, exposure):  # type: ign
     """The least drop, as a share of what is expected, that alerts within half an hour with chance .9; normal
     approximation."""
     sides = 2.0 if rules.direction == 2 else 1.0
-    p = 10.0 ** (math.log10(rules.alert_p) * s.heavy[i]) / rules.at_once / sides
-    need, least = -normal_quantile(max(p, 1e-300)), math.inf
+    p = 10.0 ** (math.log10(rules.alert_p) * s.heavy[i]) / sides
+    least = math.inf
     for j in range(len(rules.sums)):
         m = rules.sums[j]
         if m > rules.soon and j > 0:
             break
         if m * (exposure if rules.kind == 1 else means[0]) < rules.floor:
             continue
+        need = -normal_quantile(max(p / rules.looks[j], 1e-300))
         sd = math.sqrt(m * total + common * (m * means[2]) ** 2)
         scale = max(1.0, math.sqrt(s.scale[i, phase, j]))
         least = min(least, (need * scale + POWER) * sd / (m * means[0]))
@@ -198,64 +176,63 @@ def begin_day(s, i, rules, today):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def expect(s, i, rules, when, weeks, eta):  # type: ignore[no-untyped-def]
-    """Fill `eta` with what each phase expects, on the scale η; the best phase that is known well enough."""
-    slot, node, part = when[2], when[3], when[4] / 1e6
-    week = (1.0 - part) * s.week[i, node] + part * s.week[i, (node + 1) % s.week.shape[1]]
-    eta[ROLLING] = s.rolling[i]
-    eta[BY_DAY] = s.day[i, slot] + s.level[i, BY_DAY]
-    eta[BY_WEEK] = week + s.fine[i, slot] + s.level[i, BY_WEEK]
-    if weeks >= 0.8:
-        return BY_WEEK
-    return BY_DAY if s.day_seen[i, slot] >= 2.0 else ROLLING
-
-
-@compiled
-def uncertain(s, i, rules, phase, weeks, slot):  # type: ignore[no-untyped-def]
-    """How uncertain a pattern is: what each window has of its own and what neighbours share, both in units of
-    a window's variance, and the variance of how a weekday that was never seen may differ."""
+def learn_patterns(s, i, rules, phase, when, seen, exposure, eta, residual, limit, common):  # type: ignore[no-untyped-def]
+    """Move what each phase expects by a window's number; a pattern begins at what was expected without it."""
+    pattern, slot, unit = np.empty(3), when[2], s.unit[i, phase]
     if phase == ROLLING:
-        return 0.0, 0.0, 0.0
-    unseen = rules.unseen**2 / (1.0 + (2.2 * weeks) ** 4)
-    if phase == BY_DAY:
-        return 1.0 / (min(s.day_seen[i, slot], 2.0 * rules.days) + 1.0), 0.0, unseen
-    own = 1.0 / (min(s.fine_seen[i, slot], 2.0 * rules.days) + FINE_DAYS)
-    return own, 1.0 / (rules.node_windows * max(1.0, min(weeks, 2.0 * rules.weeks))), unseen
+        s.rolling[i] += within(rules.rolling_gain * within(residual, limit), MOST_STEP)
+        s.rolling[i] = kept(rules.kind, s.rolling[i])
+    for by in (BY_DAY, BY_WEEK):
+        before, wide = eta[ROLLING], WIDE_DAY
+        if by == BY_WEEK and s.day_seen[i, slot] > 0.0:
+            before, wide = eta[BY_DAY], WIDE_WEEK
+        first = first_eta(rules.kind, seen, exposure, before, unit, wide)
+        moments(rules.kind, eta[by], exposure, unit, pattern)
+        deviation = math.sqrt(pattern[1] / pattern[2] ** 2 + s.spread[i, phase] + common)
+        learn_pattern(s, i, rules, by, phase, when, (seen - pattern[0]) / pattern[2], deviation, first)
+    s.day_seen[i, slot] += 1.0
 
 
 @compiled
 def advance(s, rules, when, values, exposures, status, numbers, marks):  # type: ignore[no-untyped-def]
-    """Judge and learn one window of each series. `when`: start in ms, day, slot of the day, node of the week,
-    and the place after the node in millionths of the way to the next."""
-    means, pattern, z, eta = np.empty(3), np.empty(3), np.empty(len(rules.sums)), np.empty(3)
+    """Judge and learn one window of each series, which begins with its first number above 0. `when`: start in
+    ms, day, slot of the day, node of the week, and the place after the node in millionths of the way to the
+    next."""
+    means, z, eta = np.empty(3), np.empty(len(rules.sums)), np.empty(3)
     now, today, slot, node, part = when[0], when[1], when[2], when[3], when[4] / 1e6
     for i in range(len(s.first_ms)):
         numbers[i, :] = np.nan
         marks[i, :] = 0
         marks[i, REASON] = status[i]
+        exposure = exposures[i]
+        seen = values[i] * exposure if rules.kind == 1 else values[i]
+        if s.windows[i] == 0 and (status[i] != JUDGED or seen == 0.0):
+            marks[i, REASON] = WARMING_UP if status[i] == JUDGED else status[i]
+            continue
+        s.quiet[i] = 0 if seen > 0.0 else s.quiet[i] + 1
         if today != s.today[i]:
             begin_day(s, i, rules, today)
         if s.last_ms[i] >= 0 and now - s.last_ms[i] != rules.window_ms:
             s.ring_filled[i] = 0
         s.last_ms[i] = now
-        if s.first_ms[i] < 0 and status[i] == JUDGED:
+        if s.first_ms[i] < 0:
             s.first_ms[i] = now
-        exposure = exposures[i]
-        seen = values[i] * exposure if rules.kind == 1 else values[i]
         weeks = (1.0 - part) * s.week_seen[i, node] + part * s.week_seen[i, (node + 1) % s.week.shape[1]]
         weeks /= rules.node_windows
-        if s.windows[i] == 0 and status[i] == JUDGED:
+        if s.windows[i] == 0:
             s.rolling[i] = as_eta(rules.kind, seen, exposure)
-            s.unit[i] = 0.05 * max(seen, 1.0) if rules.kind == 2 else 1.0
+            s.unit[i, :] = seen if rules.kind == 2 else 1.0
         phase = expect(s, i, rules, when, weeks, eta)
         marks[i, PHASE] = phase
         if status[i] != JUDGED:
             s.ring_filled[i] = 0
             continue
-        moments(rules.kind, eta[phase], exposure, s.unit[i], means)
-        own, shared, unseen = uncertain(s, i, rules, phase, weeks, slot)
+        begin_phase(s, i, phase)
+        moments(rules.kind, eta[phase], exposure, s.unit[i, phase], means)
         bare = means[1] + s.spread[i, phase] * means[2] ** 2
-        total, common = bare * (1.0 + own), unseen + shared * bare / means[2] ** 2
+        noise = bare / means[2] ** 2
+        own, shared, unseen = uncertain(s, i, rules, phase, weeks, slot, noise)
+        total, common = bare * (1.0 + own), unseen + shared
         sd = math.sqrt(total + common * means[2] ** 2)
         out = 1.0 / exposure if rules.kind == 1 else 1.0
         numbers[i, EXPECTED] = means[0] * out
@@ -264,7 +241,7 @@ def advance(s, rules, when, values, exposures, status, numbers, marks):  # type:
         if rules.kind == 1:
             numbers[i, HIGH] = min(1.0, numbers[i, HIGH])
         push(s, i, seen, means, total, exposure)
-        standardised(s, i, rules, common, z)
+        standardised(s, i, rules, common, s.unit[i, phase], z)
         if now - s.first_ms[i] < rules.warm_up_ms:
             marks[i, REASON] = WARMING_UP
         elif np.isnan(z).all():
@@ -274,15 +251,6 @@ def advance(s, rules, when, values, exposures, status, numbers, marks):  # type:
             judge(s, i, rules, phase, z, numbers[i], marks[i])
         learn_scale(s, i, rules, phase, z)
         residual = (seen - means[0]) / means[2]
-        learn_spread(s, i, rules, phase, residual, means, 1.0 + own + shared)
-        limit = CUT * sd / means[2]
-        if phase == ROLLING:
-            s.rolling[i] += within(rules.rolling_gain * within(residual, limit), MOST_STEP)
-            s.rolling[i] = kept(rules.kind, s.rolling[i])
-        first = as_eta(rules.kind, seen, exposure)
-        for by in (BY_DAY, BY_WEEK):
-            moments(rules.kind, eta[by], exposure, s.unit[i], pattern)
-            deviation = math.sqrt(pattern[1] / pattern[2] ** 2 + s.spread[i, phase] + common)
-            learn_pattern(s, i, rules, by, phase, when, (seen - pattern[0]) / pattern[2], deviation, first)
-        s.day_seen[i, slot] += 1.0
+        learn_spread(s, i, rules, phase, residual, means, 1.0 + own + shared / noise)
+        learn_patterns(s, i, rules, phase, when, seen, exposure, eta, residual, CUT * sd / means[2], common)
         s.windows[i] += 1

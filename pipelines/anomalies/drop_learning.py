@@ -23,6 +23,8 @@ LEAST_LOG, MOST_LOG, MOST_LOGIT = -7.0, 600.0, 12.0
 """Limits of η: a thousandth of a thing, and as much as a float holds; of ratios six millionths."""
 MOST_STEP, MOST_LATE = 0.5, 2.0
 """By how much one window moves a pattern at most, and the residual of which its level hears at most."""
+UNIT_WINDOWS, PASSED_ON, MOST_SKEW, ALIKE = 10.0, 10.0, 10.0, 0.98
+WIDE_DAY, WIDE_WEEK, MOST_DOUBT = 1.0, 0.5, 4.0
 FINE_DAYS = 7.0
 """Days for which the fine pattern is held to be none before it has been seen."""
 
@@ -33,6 +35,7 @@ class States(NamedTuple):
     first_ms: Whole
     last_ms: Whole
     windows: Whole  # learnt from
+    quiet: Whole  # latest windows without a number above 0
     rolling: Floats  # η of the last hour
     level: Floats  # [n, phase] lagged correction of the day's and the week's pattern
     information: Floats  # mean of what one window tells
@@ -44,7 +47,9 @@ class States(NamedTuple):
     fine_seen: Floats
     spread: Floats  # [n, phase] what is above the spread of the kind, squared
     spread_seen: Floats
-    unit: Floats  # variance per expected amount
+    unit: Floats  # [n, phase] variance per expected amount, or times that of the kind
+    unit_seen: Floats
+    both_seen: Floats
     scale: Floats  # [n, phase, sum] realised variance of standardised sums
     scale_seen: Floats
     ring: Floats  # [n, 5, window] last windows: seen, mean, variance, w, exposure
@@ -81,7 +86,7 @@ class Rules(NamedTuple):
     unseen: float
     calm: int
     sums: NDArray[np.int64]
-    at_once: float  # independent looks that the sums together are worth
+    looks: Floats  # of each sum: by how much its p-value is raised, since others are looked at as well
     soon: int  # windows in half an hour
 
 
@@ -95,6 +100,21 @@ def within(x, most):  # type: ignore[no-untyped-def]
 def kept(kind, eta):  # type: ignore[no-untyped-def]
     """η, but no further than its limits: after years of nothing it is still a number."""
     return within(eta, MOST_LOGIT) if kind == 1 else min(max(eta, LEAST_LOG), MOST_LOG)
+
+
+@compiled
+def begin_phase(s, i, phase):  # type: ignore[no-untyped-def]
+    """A phase's spread begins where that of the one before it is; sums do not reach
+    back over the lag of the rolling one."""
+    if phase > ROLLING and s.unit_seen[i, phase] == 0.0:
+        before = BY_DAY if s.unit_seen[i, BY_DAY] > 0.0 and phase > BY_DAY else ROLLING
+        s.unit[i, phase] = s.unit[i, before]
+        s.spread[i, phase] = min(s.spread[i, before], FIRST_SPREAD)
+        trusted = min(1.0, PASSED_ON / s.windows[i])
+        s.unit_seen[i, phase] = trusted * s.unit_seen[i, before]
+        s.both_seen[i, phase] = trusted * s.both_seen[i, before]
+        s.spread_seen[i, phase] = trusted * s.spread_seen[i, before]
+        s.ring_filled[i] = 0 if before == ROLLING else s.ring_filled[i]
 
 
 @compiled
@@ -112,24 +132,28 @@ def learn_scale(s, i, rules, phase, z):  # type: ignore[no-untyped-def]
 def learn_spread(s, i, rules, phase, residual, means, inflated):  # type: ignore[no-untyped-def]
     """What is above the spread of the kind, over two weeks; windows that tell more of it weigh more. A
     residual's variance is `inflated` times that of a window, since what is expected is uncertain."""
+    unit, spread = s.unit[i, phase], s.spread[i, phase]
     own = means[1] / (means[2] * means[2])
-    if rules.kind == 2:
-        s.spread_seen[i, phase] = min(s.spread_seen[i, phase] + 1.0, 14.0 * rules.day_windows)
-        now = min(residual * residual, CUT * CUT * (own + s.spread[i, phase]) * inflated) * CUT_BACK
-        now *= means[0] / inflated
-        s.unit[i] += (max(now, 1e-9) - s.unit[i]) / (s.spread_seen[i, phase] + 20.0)
-        return
-    weight = 1.0 / (own + s.spread[i, phase]) ** 2
+    most = CUT * CUT * (own + spread) * (1.0 + min(own, MOST_SKEW))
+    now = min(residual * residual / inflated, most) * CUT_BACK
+    weight = 1.0 / ((own + spread) ** 2 * (1.0 + 0.5 * own))
+    memory = 14.0 * rules.day_windows
     if s.spread_seen[i, phase] == 0.0:
-        s.spread_seen[i, phase] = 50.0 * weight
-    s.spread_seen[i, phase] += weight - s.spread_seen[i, phase] / (14.0 * rules.day_windows)
-    now = (
-        min(residual * residual, CUT * CUT * (own + s.spread[i, phase]) * inflated) * CUT_BACK / inflated
-        - own
-    )
-    s.spread[i, phase] = max(
-        LEAST_SPREAD, s.spread[i, phase] + weight / s.spread_seen[i, phase] * (now - s.spread[i, phase])
-    )
+        s.spread_seen[i, phase], s.unit_seen[i, phase] = 50.0 * weight, UNIT_WINDOWS * weight * own * own
+    s.spread_seen[i, phase] += weight - s.spread_seen[i, phase] / memory
+    s.unit_seen[i, phase] += weight * own * own - s.unit_seen[i, phase] / memory
+    s.both_seen[i, phase] += weight * own - s.both_seen[i, phase] / memory
+    of_spread, of_unit, of_both = s.spread_seen[i, phase], s.unit_seen[i, phase], s.both_seen[i, phase]
+    error, apart = weight * (now - own - spread), of_spread * of_unit - ALIKE * of_both * of_both
+    more = within(error * (of_spread * own - of_both) / apart, MOST_STEP)
+    wider = spread + error * (of_unit - of_both * own) / apart
+    least = 1e-9 if rules.kind == 2 else 1.0
+    if wider < LEAST_SPREAD:
+        wider, more = LEAST_SPREAD, within(error * own / of_unit, MOST_STEP)
+    elif unit * (1.0 + more) < least:
+        wider = max(LEAST_SPREAD, spread + error / of_spread)
+    largest = max(unit, means[0] + residual * means[2])
+    s.spread[i, phase], s.unit[i, phase] = wider, max(least, min(unit * (1.0 + more), largest))
 
 
 @compiled
@@ -140,9 +164,10 @@ def learn_pattern(s, i, rules, by, phase, when, residual, deviation, first):  # 
     cut = within(residual, CUT * deviation)
     if by == BY_DAY:
         if s.day_seen[i, slot] == 0.0:
-            s.day[i, slot] = first - s.level[i, BY_DAY]
+            s.day[i, slot] = kept(rules.kind, first - s.level[i, BY_DAY])
             cut = 0.0
-        step = within(cut / (min(s.day_seen[i, slot], rules.days) + 1.0), MOST_STEP)
+        doubt = 1.0 + within(deviation / WIDE_DAY, MOST_DOUBT) ** 2
+        step = within(cut / (min(s.day_seen[i, slot], rules.days) + doubt), MOST_STEP)
         s.day[i, slot] = kept(rules.kind, s.day[i, slot] + step)
     else:
         for side in range(2):
@@ -150,10 +175,12 @@ def learn_pattern(s, i, rules, by, phase, when, residual, deviation, first):  # 
             near = part if side else 1.0 - part
             if near > 0.0:
                 if s.week_seen[i, corner] == 0.0:
-                    s.week[i, corner] = first - s.fine[i, slot] - s.level[i, BY_WEEK]
+                    began = first - s.fine[i, slot] - s.level[i, BY_WEEK]
+                    s.week[i, corner] = kept(rules.kind, began)
                 else:
                     known = min(s.week_seen[i, corner], rules.weeks * rules.node_windows)
-                    step = within(near * cut / (known + near), MOST_STEP)
+                    doubt = near + within(deviation / WIDE_WEEK, MOST_DOUBT) ** 2
+                    step = within(near * cut / (known + doubt), MOST_STEP)
                     s.week[i, corner] = kept(rules.kind, s.week[i, corner] + step)
                 s.week_seen[i, corner] += near
         if phase == BY_WEEK:

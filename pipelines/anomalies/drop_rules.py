@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Sequence
 from typing import Any, get_type_hints
 from zoneinfo import ZoneInfo
 
@@ -25,11 +26,14 @@ from pipelines.errors import WatchError
 
 NODE_S = WEEK_S // NODES
 HOUR_S = 3600
+NESTED = 0.75
+"""How many independent looks a look at one of several sums is worth, since they have windows in common."""
 
 
 def rules_of(config: WatchConfig) -> Rules:
     """The configuration as numbers."""
     window = config.window_s
+    soon = max(1, HOUR_S // 2 // window)
     return Rules(
         kind=KINDS.index(config.kind),
         direction=DIRECTIONS.index(config.direction),
@@ -46,9 +50,22 @@ def rules_of(config: WatchConfig) -> Rules:
         unseen=float(config.unseen_weekday),
         calm=int(config.calm_windows),
         sums=np.array(config.sums, np.int64),
-        at_once=float(len(config.sums)),
-        soon=max(1, HOUR_S // 2 // window),
+        looks=looks_of(config.sums, soon),
+        soon=soon,
     )
+
+
+def looks_of(sums: Sequence[int], soon: int) -> NDArray[np.float64]:
+    """By how much each sum's p-value is raised. All share the budget alike; where several fit into half an
+    hour, the longest of these has half of it, all others the rest."""
+    within = [number for number, length in enumerate(sums) if length <= soon]
+    parts = np.full(len(sums), 1.0 / len(sums))
+    if len(sums) == 1:
+        return parts
+    if len(within) > 1 and len(sums) > 2:
+        parts[:] = 0.5 / (len(sums) - 1)
+        parts[within[-1]] = 0.5
+    return NESTED / parts
 
 
 def new_states(config: WatchConfig, n: int) -> States:
@@ -64,6 +81,9 @@ def new_states(config: WatchConfig, n: int) -> States:
         "fine_seen": (slots,),
         "spread": (len(PHASES),),
         "spread_seen": (len(PHASES),),
+        "unit": (len(PHASES),),
+        "unit_seen": (len(PHASES),),
+        "both_seen": (len(PHASES),),
         "scale": (len(PHASES), sums),
         "scale_seen": (len(PHASES), sums),
         "ring": (5, max(config.sums)),

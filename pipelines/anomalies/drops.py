@@ -17,104 +17,23 @@ import datetime
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pipelines.anomalies import drop_kernel as kernel
-from pipelines.anomalies.drop_config import PHASES, RATIO, WatchConfig
+from pipelines.anomalies.drop_config import DAY_S, RATIO, WatchConfig
 from pipelines.anomalies.drop_learning import States
 from pipelines.anomalies.drop_rules import Place, new_states, rules_of
+from pipelines.anomalies.drop_verdicts import Numbers, Verdict, Verdicts
 from pipelines.anomalies.known_events import known_at
 from pipelines.errors import WatchError, nearest
 
-REASONS = (
-    "",
-    "no value",
-    "the window is not complete",
-    "no exposure",
-    "known event",
-    "too little history",
-    "too little traffic",
-)
 Time = int | float | str | datetime.datetime | np.datetime64
 """The start of a window: milliseconds (int) or seconds (float) since the epoch, ISO 8601, or a time; UTC
 unless it says otherwise."""
-Numbers = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a window of a metric is held to be. `low` and `high` hold 99 of 100 usual windows."""
-
-    score: float  # -log10(p); NaN where the window is not scored
-    p: float  # chance of a window so unusual in a time in which nothing is wrong
-    alert: bool  # the first window of an episode with p up to the budget's threshold
-    expected: float
-    low: float
-    high: float
-    reason: str = ""  # why the window is not scored; empty where it is
-    ongoing: bool = False  # an episode has begun and is not over
-    direction: str = ""  # down or up: which side is unusual
-    windows: int = 0  # how many latest windows, taken together, are the most unusual
-    baseline: str = ""  # what was expected by: rolling, day or week
-    detectable: float = (
-        math.nan
-    )  # least lasting drop, as a share, that alerts within half an hour with chance .9
-
-
-@dataclass(frozen=True)
-class Verdicts:
-    """Verdicts of one window of several metrics: a column each, in the order of the metrics."""
-
-    numbers: Numbers  # [n, 6]
-    marks: NDArray[np.int64]  # [n, 6]
-    known: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, i: int) -> Verdict:
-        score, p, expected, low, high, least = (float(value) for value in self.numbers[i])
-        alert, code, phase, windows, direction, ongoing = (int(mark) for mark in self.marks[i])
-        reason = REASONS[code] + (f": {self.known[i]}" if code == kernel.KNOWN else "")
-        way = ("", "up", "down")[direction]
-        return Verdict(
-            score,
-            p,
-            bool(alert),
-            expected,
-            low,
-            high,
-            reason,
-            bool(ongoing),
-            way,
-            windows,
-            PHASES[phase],
-            least,
-        )
-
-    @property
-    def score(self) -> Numbers:
-        """As in Verdict."""
-        return self.numbers[:, kernel.SCORE]
-
-    @property
-    def p(self) -> Numbers:
-        """As in Verdict."""
-        return self.numbers[:, kernel.P]
-
-    @property
-    def alert(self) -> NDArray[np.bool_]:
-        """As in Verdict."""
-        return np.asarray(self.marks[:, kernel.ALERT] == 1)
-
-    @property
-    def expected(self) -> Numbers:
-        """As in Verdict."""
-        return self.numbers[:, kernel.EXPECTED]
 
 
 class MetricWatches:
@@ -124,7 +43,7 @@ class MetricWatches:
     def __init__(self, config: WatchConfig | Mapping[str, Any] | None = None, n: int = 1) -> None:
         self.config = as_config(config)
         self._rules, self._place = rules_of(self.config), Place(self.config)
-        self._states = new_states(self.config, n)
+        self._states, self._new = new_states(self.config, n), new_states(self.config, 1)
         self._last_ms = -1
 
     def __len__(self) -> int:
@@ -167,8 +86,32 @@ class MetricWatches:
         seen = np.minimum(seen, 1.0) if self.config.kind == RATIO else seen
         when = self._place.of(at)
         kernel.advance(self._states, self._rules, when, seen, exposed, status, numbers, marks)
+        self._forget()
         self._last_ms = at
         return Verdicts(numbers, marks, names)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether no metric has begun, or all that had are forgotten."""
+        return not self._states.windows.any()
+
+    def silence(self, time: Time, windows: int) -> None:
+        """As so many updates from `time` on with 0, of ratios without exposure; their verdicts are lost.
+        Beyond the days that are remembered any length costs the same."""
+        step = self.config.window_s * 1000
+        begin, nothing = self._place.begin_ms(time), np.zeros(len(self))
+        for at in range(begin, begin + windows * step, step):
+            if self.is_still:
+                self._last_ms = max(self._last_ms, begin + (windows - 1) * step)
+                return
+            self.update(at, nothing, nothing)
+
+    def _forget(self) -> None:
+        """A metric that had nothing for so long that a day's pattern is no more remembered begins anew."""
+        gone = self._states.quiet >= self.config.days_remembered * DAY_S / self.config.window_s
+        if gone.any():
+            for part, new in zip(self._states, self._new, strict=True):
+                part[gone] = new[0]
 
     def missing(self) -> tuple[Numbers, Numbers]:
         """(seen, expected) of the latest windows, [n, windows]: in column k the sum over the last k + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ import msgspec
 import numpy as np
 
 from pipelines.anomalies.drop_config import AMOUNT, COUNT, RATIO, WatchConfig
-from pipelines.anomalies.drops import MetricWatches, Verdicts
+from pipelines.anomalies.drop_verdicts import Verdict, Verdicts
+from pipelines.anomalies.drops import MetricWatches
 from pipelines.anomalies.known_events import KnownEvent, known_at, of_metric
 from pipelines.domain import Metric
 from pipelines.gold.engagement import ALL
@@ -74,28 +74,50 @@ class ShopWatch:
         self._kinds = {metric.name: kind_of(metric) for metric in metrics}
         self._groups = [(group, self._watches(group)) for group in learnt.groups]
         self._known = {key for group in learnt.groups for key in group.keys}
+        self._length_ms = MINUTE_MS * settings.window_minutes
 
     def _watches(self, group: Group) -> MetricWatches:
         config = config_of(self._settings, group.kind, group.is_all)
         return MetricWatches.load(config, group.state) if group.state else MetricWatches(config, 0)
 
-    def judge(self, begin_ms: int, window: Window, events: Sequence[KnownEvent]) -> list[Row]:
+    @property
+    def is_still(self) -> bool:
+        """Whether there is nothing that a window without numbers could change."""
+        return all(watches.is_still for _, watches in self._groups)
+
+    def silence(self, begins: range) -> None:
+        """As `judge` of windows without numbers, without their rows; one step however many they are once
+        `is_still`."""
+        for _, watches in self._groups:
+            watches.silence(begins[0], len(begins))
+        self.learnt.next_ms = begins.stop
+
+    def judge(
+        self, begin_ms: int, window: Window, events: Sequence[KnownEvent], *, every: bool = True
+    ) -> list[Row]:
         """Rows of gold.metric_verdicts, without revision, of one complete window: one for each metric and
-        segment that ever had a number. A count or an amount that has none now is 0."""
+        segment that ever had a number; unless `every`, only of the metrics that alert or are in an episode
+        somewhere. A count or an amount that has none now is 0."""
         self._join(window)
         rows: list[Row] = []
+        judged: list[tuple[Group, list[tuple[float, float]], Verdicts, MetricWatches]] = []
+        told: set[str] = set()
         on = [event for event in events if known_at([event], begin_ms)]
         for group, watches in self._groups:
             numbers = [window.get(key, (0.0, 0.0)) for key in group.keys]
             known = [known_at(of_metric(on, *key), begin_ms) for key in group.keys] if on else None
             values, exposures = np.array(numbers).T
             verdicts = watches.update(begin_ms, values, exposures, known=known)
-            missing = watches.missing()
-            rows += [
-                self._row(group, i, begin_ms, numbers[i], verdicts, missing) for i in range(len(group.keys))
-            ]
+            judged.append((group, numbers, verdicts, watches))
+            noted = verdicts.alert | verdicts.ongoing
+            told |= {group.keys[i][0] for i in np.flatnonzero(noted)}
+        for group, numbers, verdicts, watches in judged:
+            wanted = [i for i, key in enumerate(group.keys) if every or key[0] in told]
+            missing = watches.missing() if wanted else None
+            version = watches.config.version if wanted else ""
+            rows += [self._row(group, i, begin_ms, numbers[i], verdicts[i], missing, version) for i in wanted]
         _explain(rows)
-        self.learnt.next_ms = begin_ms + MINUTE_MS * self._settings.window_minutes
+        self.learnt.next_ms = begin_ms + self._length_ms
         return rows
 
     def _join(self, window: Window) -> None:
@@ -119,22 +141,22 @@ class ShopWatch:
         i: int,
         begin_ms: int,
         number: tuple[float, float],
-        verdicts: Verdicts,
+        verdict: Verdict,
         missing: Any,
+        version: str,
     ) -> Row:
-        metric, segment = group.keys[i]
-        verdict, is_ratio = verdicts[i], group.kind == RATIO
-        told = dataclasses.asdict(verdict)
+        (metric, segment), is_ratio = group.keys[i], group.kind == RATIO
+        told = dict(vars(verdict))
         told |= {"seen_lately": missing[0][i], "expected_lately": missing[1][i]}
         has_value = not (is_ratio and number[1] == 0)
         return told | {
             "metric": metric,
             "segment": segment,
             "begin_ms": begin_ms,
-            "end_ms": begin_ms + MINUTE_MS * self._settings.window_minutes,
+            "end_ms": begin_ms + self._length_ms,
             "value": number[0] if has_value else None,
             "exposure": int(number[1]) if is_ratio else None,
-            "calibration": config_of(self._settings, group.kind, group.is_all).version,
+            "calibration": version,
             "missing": None,
             "causes": [],
             "muted_by": None,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,24 +100,27 @@ class Watcher:
         until = learnt.newest_ms - MINUTE_MS * watch.settle_minutes
         if learnt.is_live and watch.silence_minutes:
             until = max(until, self.now_ms() - MINUTE_MS * watch.silence_minutes)
-        first = learnt.next_ms if learnt.next_ms >= 0 else self._first(spark) // length * length
+        first = learnt.next_ms if learnt.next_ms >= 0 else (self._first(spark) or 0) // length * length
         return range(first, until // length * length, length)
 
-    def _first(self, spark: SparkSession) -> int:
+    def _first(self, spark: SparkSession, since_ms: int = 0) -> int | None:
+        """The first minute that has rows, from a time on; None when there is none."""
+        since = _time(since_ms)
         rows = delta.read(spark, self.settings, ENGAGEMENT)
-        return int(rows.agg(F.unix_millis(F.min("minute")).alias("first")).collect()[0]["first"])
+        later = rows.where((F.col("day") >= since.date()) & (F.col("minute") >= since))
+        found = later.agg(F.unix_millis(F.min("minute")).alias("first")).collect()[0]["first"]
+        return None if found is None else int(found)
 
     def _after(self, learnt: Learnt, begins: range, batch: delta.Batch, spark: SparkSession) -> Kept:
         try:
             shop, events = ShopWatch(self.domain.metrics, self.settings.watch, learnt), self._calendar()
         except WatchError as problem:
             raise WatchError(f"{problem} (what was learnt is in {self._where})") from None
-        recent = begins[-1] - 60 * MINUTE_MS * self.settings.watch.published_hours if begins else 0
+        published = 60 * self.settings.watch.published_hours // self.settings.watch.window_minutes
+        recent = begins[max(0, len(begins) - 1 - published)] if begins else 0
         rows: list[Row] = []
-        for begin, window in self._windows(spark, begins):
-            for row in shop.judge(begin, window, events):
-                if begin >= recent or row["alert"] or row["ongoing"]:
-                    rows.append(row)
+        for some, window in self._windows(spark, begins):
+            rows += _judged(shop, some, window, events, recent)
         for row in rows:
             if row["alert"]:
                 log.warning(
@@ -127,18 +130,35 @@ class Watcher:
         written = packed(verdict_rows(rows, revision)) if rows else b""
         return Kept(batch.writer, batch.id, shop.remembered(), written)
 
-    def _windows(self, spark: SparkSession, begins: range) -> Iterator[tuple[int, Window]]:
-        for start in range(0, len(begins), CHUNK):
-            chunk = begins[start : start + CHUNK]
-            first, end = (_time(ms) for ms in (chunk[0], chunk[-1] + begins.step))
-            rows = delta.read(spark, self.settings, ENGAGEMENT)
-            inside = (F.col("minute") >= first) & (F.col("minute") < end)
-            days = F.col("day").between(first.date(), end.date())
-            valid = ENGAGEMENT.latest(rows.where(days & inside))
-            found: dict[int, dict[tuple[str, str], tuple[float, float]]] = {begin: {} for begin in chunk}
-            for row in metric_windows(valid, self.settings.watch.window_minutes).toArrow().to_pylist():
-                found[row["begin_ms"]][row["metric"], row["segment"]] = (row["value"], row["exposure"])
-            yield from found.items()
+    def _windows(self, spark: SparkSession, begins: range) -> Iterator[tuple[range, Window]]:
+        """Beginnings of windows, in their order, and the numbers of each of these: of one, or of as many as
+        there are without numbers."""
+        place = 0
+        while place < len(begins):
+            chunk = begins[place : place + CHUNK]
+            found = self._read(spark, chunk)
+            place += len(chunk)
+            if any(found.values()):
+                step = begins.step
+                yield from ((range(begin, begin + step, step), window) for begin, window in found.items())
+                continue
+            silent_until = self._first(spark, chunk.stop)
+            ahead = len(begins) if silent_until is None else (silent_until - begins.start) // begins.step
+            place = min(len(begins), max(place, ahead))
+            yield range(chunk[0], begins.start + place * begins.step, begins.step), {}
+
+    def _read(
+        self, spark: SparkSession, chunk: range
+    ) -> dict[int, dict[tuple[str, str], tuple[float, float]]]:
+        first, end = (_time(ms) for ms in (chunk[0], chunk[-1] + chunk.step))
+        rows = delta.read(spark, self.settings, ENGAGEMENT)
+        inside = (F.col("minute") >= first) & (F.col("minute") < end)
+        days = F.col("day").between(first.date(), end.date())
+        valid = ENGAGEMENT.latest(rows.where(days & inside))
+        found: dict[int, dict[tuple[str, str], tuple[float, float]]] = {begin: {} for begin in chunk}
+        for row in metric_windows(valid, self.settings.watch.window_minutes).toArrow().to_pylist():
+            found[row["begin_ms"]][row["metric"], row["segment"]] = (row["value"], row["exposure"])
+        return found
 
     def _calendar(self) -> tuple[KnownEvent, ...]:
         given = self.settings.watch.calendar
@@ -146,6 +166,21 @@ class Watcher:
         if not given and not path.is_file():
             return ()
         return parse_calendar(path.read_text(encoding="utf-8"), str(path))
+
+
+def _judged(
+    shop: ShopWatch, begins: range, window: Window, events: Sequence[KnownEvent], recent: int
+) -> Iterator[Row]:
+    """Rows of windows that all have these numbers; of those before `recent`, of episodes alone."""
+    for begin in begins:
+        if not window and begin < recent and shop.is_still:
+            until = min(begins.stop, recent)
+            shop.silence(range(begin, until, begins.step))
+            yield from _judged(shop, range(until, begins.stop, begins.step), window, events, recent)
+            return
+        for row in shop.judge(begin, window, events, every=begin >= recent):
+            if begin >= recent or row["alert"] or row["ongoing"]:
+                yield row
 
 
 def verdict_rows(rows: list[Row], revision: int) -> pa.Table:

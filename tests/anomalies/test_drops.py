@@ -82,7 +82,7 @@ def test_the_longer_the_history_the_better_the_baseline():
 
 
 def test_a_drop_is_found_and_not_learnt_and_a_new_level_is_learnt():
-    values = counts(9 * 168)
+    values = counts(9 * 168, seed=2)
     begin = 4 * 168
     values[begin:] = (values[begin:] * 0.6).round()
     verdicts = taught(MetricWatch(HOURLY), values)
@@ -132,7 +132,7 @@ def test_a_ratio_is_as_sure_as_its_exposure():
 
 
 @pytest.mark.parametrize("kind", ["count", "ratio", "amount"])
-def test_years_of_nothing_leave_numbers_and_what_comes_back_is_learnt(kind):
+def test_after_a_month_of_nothing_a_metric_begins_anew(kind):
     watch, share = MetricWatch(WatchConfig(kind=kind, window_s=3600, sums=(1, 2, 3))), kind == "ratio"
 
     def update(hour, value):
@@ -140,15 +140,37 @@ def test_years_of_nothing_leave_numbers_and_what_comes_back_is_learnt(kind):
 
     for hour in range(100):
         update(hour, 100.0)
-    for hour in range(100, 20_000):
-        verdict = update(hour, 0.0)
-    assert 0 <= verdict.expected < 1
-    for hour in range(20_000, 20_000 + 8 * 168):
-        verdict = update(hour, 100.0)
-        assert math.isfinite(verdict.expected)
-        assert verdict.expected < 1_000, f"hour {hour}"
-    assert verdict.expected == pytest.approx(0.1 if share else 100.0, rel=0.3)
-    assert verdict.alert is False
+    verdicts = [update(hour, 0.0) for hour in range(100, 100 + 29 * 24)]
+    assert 0 <= verdicts[27 * 24].expected < 1
+    assert verdicts[-1].reason == "too little history", "a month of nothing was not forgotten"
+    again = [update(hour, 100.0) for hour in range(5_000, 5_000 + 4 * 168)]
+    assert again[0].reason == "too little history"
+    assert again[-1].expected == pytest.approx(0.1 if share else 100.0, rel=0.1)
+    assert [hour for hour, verdict in enumerate(again) if verdict.alert] == []
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.sampled_from(["count", "ratio", "amount"]),
+    st.integers(1, 60),
+    st.lists(st.sampled_from([1, 30, 6 * 24 - 1, 6 * 24, 700, 5_000]), min_size=1, max_size=3),
+    st.integers(0, 10**6),
+)
+def test_silence_is_what_windows_of_nothing_are(kind, hours, gaps, seed):
+    config = WatchConfig(kind=kind, window_s=3600, sums=(1, 3), warm_up_s=7200, days_remembered=6)
+    walked, skipped, chance = MetricWatches(config, 2), MetricWatches(config, 2), np.random.default_rng(seed)
+    hour = 0
+    for gap in gaps:
+        for _ in range(hours):
+            told = at(hour), chance.random(2) if kind == "ratio" else chance.poisson(3.0, 2), [20.0, 5.0]
+            verdicts = [watches.update(*told) for watches in (walked, skipped)]
+            assert all(same(verdicts[0][i], verdicts[1][i]) for i in range(2))
+            hour += 1
+        skipped.silence(at(hour), gap)
+        for _ in range(gap):
+            walked.update(at(hour), [0.0, 0.0], [0.0, 0.0])
+            hour += 1
+        assert skipped.save() == walked.save()
 
 
 def test_amounts_of_money_are_watched():
