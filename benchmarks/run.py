@@ -25,6 +25,7 @@ KNOWN = {
     "B20": "benchmarks.b20_calibration",
     "B22": "benchmarks.b22_detection",
     "B23": "benchmarks.b23_firewall",
+    "B24": "benchmarks.b24_alert_order",
     "DROPS": "benchmarks.injected_drops",
     "THIN": "benchmarks.thin_series",
 }

@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Print how newer vectors compare with the calibration, and what was done, on the last line."""
     registry, name = Registry(settings.tracking_uri), f"{args.domain.name}-outliers"
-    seen = recalibration.look(registry, name, outlying.learnable(settings, spark), settings)
+    seen = recalibration.look(registry, name, outlying.reviewed_past(settings, spark), settings)
     print(*seen.drifts, seen.told, sep="\n")
     if args.look or not (args.force or seen.is_broken):
         return recalibration.BROKEN if args.look and seen.is_broken else 0

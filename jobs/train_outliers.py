@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipelines.anomalies.behaviour import NAMES
 from pipelines.anomalies.calibrating import calibrated, rule_of
+from pipelines.anomalies.reviewed import taught
 from pipelines.clock import now_ms
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS
 from pipelines.io import outlying, parts
@@ -22,9 +23,10 @@ from pipelines.settings import Settings
 def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
     """Print the model's name and version on the last line."""
     version, training = parts.version(settings, BEHAVIOUR_VECTORS, spark), settings.training
-    windows, rule = outlying.learnable(settings, spark, version), rule_of(settings)
-    found = train_outliers(windows, NAMES, training, settings.outliers.fewest_vectors)
-    outliers = calibrated(found.models, found.newest, rule)
+    past, rule = outlying.reviewed_past(settings, spark, version), rule_of(settings)
+    found = train_outliers(past.learnable, NAMES, training, settings.outliers.fewest_vectors)
+    fresh = calibrated(found.models, found.newest, rule)
+    outliers = taught(fresh, past, settings.alerts.exposure_unit)
     origin = Origin({BEHAVIOUR_VECTORS.name: version}, git_revision(settings.root), now_ms())
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "package"

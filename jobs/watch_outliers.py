@@ -9,7 +9,7 @@ from pipelines.anomalies.judging import Judge, batch_row
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS, OUTLIERS
 from pipelines.contracts.ops import OUTLIER_BATCHES
 from pipelines.io import delta
-from pipelines.io.outlying import spent
+from pipelines.io.outlying import Orders, spent
 from pipelines.late import LateQuery
 from pipelines.launch import stream_job
 from pipelines.settings import Settings
@@ -19,6 +19,7 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> li
     """Start the one query, or wait for the champion it needs: until then the lake keeps what is to be
     judged."""
     judge = Judge.of(args.domain, settings, spent(settings, lambda: spark))
+    orders = Orders(settings, lambda: spark)
 
     def write(new: DataFrame, batch: delta.Batch) -> int:
         results, number = judge.results(new), delta.next_revision(spark, settings, OUTLIER_BATCHES)
@@ -26,6 +27,7 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> li
         row = batch_row(results, batch.id, number)
         if delta.append_rows_once(row, OUTLIER_BATCHES, settings, batch, spark):
             judge.written(results)
+        orders.note(results.order)
         return int(results.rows.num_rows)
 
     new = delta.stream(spark, settings, BEHAVIOUR_VECTORS, settings.streams.silver_batch_bytes)

@@ -255,6 +255,8 @@ class Alerts:
     notify_pause_minutes: int
     capacity_per_day: int
     samples_per_day: int
+    unusual_per_day: int
+    unusual_until: int
     double_share: float
     expected_days: int
     expected_drop_hours: float

@@ -21,27 +21,33 @@ OPENED, ESCALATED = "opened", "escalated"
 
 class State(msgspec.Struct):
     """What goes on from one micro-batch to the next; `told` are suppressed findings that were reported, with
-    the end of their windows, `hypotheses` how many there were on each of the last days."""
+    the end of their windows, `hypotheses` how many there were on each of the last days, `unusual` the windows
+    of days that are not over, after day `shown`."""
 
     newest_ms: int = 0
     incidents: dict[str, Incident] = {}
     told: dict[str, int] = {}
     hypotheses: dict[int, int] = {}
+    unusual: dict[int, list[Finding]] = {}
+    shown: int = -1
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What people have said so far: silences, evidence by pattern, incidents that have a verdict."""
+    """What people have said so far: silences, evidence by pattern, incidents that have a verdict, and how
+    many outliers were judged to be right or wrong."""
 
     silences: Sequence[Silence] = ()
     evidence: Mapping[str, Evidence] = field(default_factory=dict)
     reviewed: AbstractSet[str] = frozenset()
+    judged: int = 0
 
 
 @dataclass(frozen=True)
 class Batch:
     """What is new: findings, drawn non-alerts with their chance, the p-value up to which findings were
-    selected, the newest window's start of all hypotheses, and how many these were."""
+    selected, the newest window's start of all hypotheses, how many these were, and windows that may be among
+    the most unusual of their day."""
 
     findings: Sequence[Finding]
     newest_ms: int
@@ -50,6 +56,7 @@ class Batch:
     chance: float = 0.0
     hypotheses: int = 0
     carriers: Carriers = field(default_factory=dict)
+    unusual: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True)

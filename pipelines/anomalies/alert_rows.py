@@ -86,6 +86,7 @@ def _alert_row(incident: Incident, now_ms: int, config: Alerts) -> dict[str, Any
         "notifications": incident.notifications,
         "calibrations": sorted({member.calibration for member in members}),
         "chance": incident.chance,
+        "learnt": incident.learnt,
         "revision": incident.revision,
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from pipelines.anomalies import incidents as of
+from pipelines.anomalies import unusual
 from pipelines.anomalies.alert_batches import (
     BY_CAP,
     BY_PATTERN,
@@ -22,11 +23,11 @@ from pipelines.anomalies.alert_batches import (
     Raised,
     Rules,
     State,
-    Suppressed,
 )
-from pipelines.anomalies.findings import DROP, Finding
+from pipelines.anomalies.alert_work import Work
+from pipelines.anomalies.findings import DROP, OUTLIER, Finding
 from pipelines.anomalies.grouping import Group, grouped
-from pipelines.anomalies.incidents import CAPPED, CLOSED, LEVELS, MERGED, OPEN, SAMPLE, Incident
+from pipelines.anomalies.incidents import CAPPED, CLOSED, LEVELS, MERGED, OPEN, SAMPLE, UNUSUAL, Incident
 from pipelines.anomalies.selection import passing
 from pipelines.sections import Alerts
 
@@ -45,32 +46,15 @@ def raise_incidents(before: State, batch: Batch, now_ms: int, config: Alerts, ru
     work.mute_segments()
     work.close()
     work.admit()
+    work.take_unusual()
     notifications = work.notify()
     changed = work.revise(before)
     work.forget()
     return Raised(state, changed, work.suppressed, notifications)
 
 
-class _Work:
-    """One micro-batch's work on a state that is its own."""
-
-    def __init__(self, state: State, batch: Batch, now_ms: int, config: Alerts, rules: Rules) -> None:
-        self.state, self.batch, self.now_ms, self.config, self.rules = state, batch, now_ms, config, rules
-        self.gap_ms = config.merge_gap_minutes * of.MINUTE_MS
-        self.memory_ms = self.gap_ms + config.cooldown_minutes * of.MINUTE_MS
-        self.suppressed: list[Suppressed] = []
-        self.touched: dict[str, Incident] = {}
-        state.newest_ms = max(state.newest_ms, batch.newest_ms)
-        day = now_ms // DAY_MS
-        state.hypotheses[day] = state.hypotheses.get(day, 0) + batch.hypotheses
-
-    def suppress(self, why: str, told: str, finding: Finding) -> None:
-        """Report it, once."""
-        window = "" if why == BY_CAP else f"|{finding.window_start_ms}|{finding.window_end_ms}"
-        key = f"{why}|{of.key_of(finding)}{window}"
-        if key not in self.state.told:
-            self.suppressed.append(Suppressed(why, told, finding))
-        self.state.told[key] = max(finding.window_end_ms, self.state.told.get(key, 0))
+class _Work(Work):
+    """What findings become."""
 
     def heard(self) -> list[Finding]:
         """The findings that are neither silenced nor of a pattern that reviewers distrust."""
@@ -85,13 +69,6 @@ class _Work:
             else:
                 found.append(finding)
         return found
-
-    def living(self, kind: str | None = None) -> list[Incident]:
-        """Incidents that can still grow, the oldest first."""
-        found = [i for i in self.state.incidents.values() if i.state != MERGED and i.kind != SAMPLE]
-        return sorted(
-            (i for i in found if kind in (None, i.kind)), key=lambda i: (i.opened_ms, i.incident_id)
-        )
 
     def take(self, findings: list[Finding]) -> None:
         """Put findings where they belong: into an incident that there is, or into a new one."""
@@ -141,6 +118,24 @@ class _Work:
             drawn.chance = self.batch.chance
             self.state.incidents.setdefault(drawn.incident_id, drawn)
 
+    def take_unusual(self) -> None:
+        """The most unusual of each day that is over, beside what was found, while reviews are too few."""
+        state, config = self.state, self.config
+        unusual.gather(state.unusual, self.batch.unusual, state.shown)
+        for day in unusual.due(state.unusual, state.newest_ms, self.gap_ms):
+            windows, state.shown = state.unusual.pop(day), day
+            known = {key for incident in self.living(OUTLIER) for key in incident.members}
+            heard = [f for f in windows if not any(s.covers(f, self.now_ms) for s in self.rules.silences)]
+            causes = unusual.most_unusual(heard, self.batch.carriers, self.rules.evidence, config)
+            new = [cause for cause in causes if known.isdisjoint(map(of.key_of, cause))]
+            wanted = config.unusual_per_day if unusual.is_wanted(self.rules.judged, config) else 0
+            for cause in new[:wanted]:
+                incident = of.begun(cause, UNUSUAL, self.now_ms)
+                self.state.incidents.setdefault(incident.incident_id, incident)
+                if len(self.today()) > config.capacity_per_day:
+                    incident.state = CAPPED
+                    self._cap(incident)
+
     def _is_site_wide(self, finding: Finding) -> bool:
         return finding.kind == DROP and of.place_of(finding)[1] == of.EVERYWHERE
 
@@ -188,19 +183,19 @@ class _Work:
         """Incidents to which nothing was added for the merge gap end."""
         for incident in self.state.incidents.values():
             is_over = incident.last_ms + self.gap_ms < self.state.newest_ms
-            if incident.state == OPEN and incident.kind != SAMPLE and is_over:
+            if incident.state == OPEN and incident.kind not in (SAMPLE, UNUSUAL) and is_over:
                 incident.state = CLOSED
 
     def admit(self) -> None:
-        """Open what is new as far as reviewers can look at it today, the most severe first; a higher level
-        takes the place of the least severe incident of a lower one that nobody has reviewed."""
+        """Open what is new as far as reviewers can look at it today, in the order of `rank`; a higher level
+        takes the place of the last one of a lower level that nobody has reviewed."""
         waiting = [i for i in self.touched.values() if i.state == CAPPED]
-        today = [i for i in self.living() if i.state in (OPEN, CLOSED) and self._is_of_today(i)]
-        for incident in sorted(waiting, key=lambda i: (-self._severity(i), i.incident_id)):
+        today = self.today()
+        for incident in sorted(waiting, key=self.rank, reverse=True):
             if len(today) >= self.config.capacity_per_day:
                 free = [i for i in today if i.incident_id not in self.rules.reviewed]
-                weakest = min(free, key=lambda i: (self._severity(i), i.incident_id), default=None)
-                if weakest is None or self._level(weakest) >= self._level(incident):
+                weakest = min(free, key=self.rank, default=None)
+                if weakest is None or self.level(weakest) >= self.level(incident):
                     self._cap(incident)
                     continue
                 today.remove(weakest)
@@ -208,15 +203,6 @@ class _Work:
                 self._cap(weakest)
             incident.state, incident.opened_ms = OPEN, self.now_ms
             today.append(incident)
-
-    def _is_of_today(self, incident: Incident) -> bool:
-        return incident.opened_ms // DAY_MS == self.now_ms // DAY_MS
-
-    def _severity(self, incident: Incident) -> float:
-        return of.severity(incident, self.config)
-
-    def _level(self, incident: Incident) -> int:
-        return of.level(self._severity(incident), self.config)
 
     def _cap(self, incident: Incident) -> None:
         about = (incident.first_ms, incident.last_ms, incident.p, incident.exposure)
@@ -228,7 +214,7 @@ class _Work:
         found = []
         least = LEVELS.index(self.config.notify_level)
         for incident in self.living():
-            level = self._level(incident)
+            level = self.level(incident)
             is_news = incident.state == OPEN and level > incident.notified_level and level >= least
             if not is_news or incident.notifications >= self.config.most_notifications:
                 continue
@@ -263,7 +249,7 @@ class _Work:
         state, today = self.state, self.now_ms // DAY_MS
         for key, incident in list(state.incidents.items()):
             is_over = incident.last_ms + self.memory_ms < state.newest_ms
-            is_counted = incident.state in (OPEN, CLOSED) and self._is_of_today(incident)
+            is_counted = incident.state in (OPEN, CLOSED) and self.is_of_today(incident)
             if is_over and not is_counted:
                 del state.incidents[key]
         told = {key: until for key, until in state.told.items() if until + self.memory_ms >= state.newest_ms}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.anomalies.calibration import Calibration, Rule
 from pipelines.anomalies.exchangeability import capital, shuffled_within
-from pipelines.anomalies.reviews import Confirmed
+from pipelines.anomalies.reviews import Confirmed, confirmed_entities
 from pipelines.features.columns import as_ms
 from pipelines.models.outlier_kinds import Outliers
 from pipelines.models.outlier_training import matrix_of
@@ -58,6 +60,19 @@ def unconfirmed(windows: pa.Table, confirmed: Iterable[Confirmed]) -> pa.Table:
         for key, start, end in zip(keys, starts.tolist(), ends.tolist(), strict=True)
     ]
     return windows.filter(pa.array(kept))
+
+
+@dataclass(frozen=True)
+class ReviewedPast:
+    """Valid rows of gold.behaviour_vectors, and of gold.reviews."""
+
+    windows: pa.Table
+    reviews: list[dict[str, Any]]
+
+    @functools.cached_property
+    def learnable(self) -> pa.Table:
+        """The windows but for what reviewers have confirmed to be wrong."""
+        return unconfirmed(self.windows, confirmed_entities(self.reviews))
 
 
 @dataclass(frozen=True)

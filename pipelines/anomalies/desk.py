@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.anomalies import reviews as said
 from pipelines.anomalies.alert_rows import utc
 from pipelines.anomalies.findings import DROP
-from pipelines.anomalies.incidents import MERGED, SAMPLE
+from pipelines.anomalies.incidents import LEVELS, MERGED, SAMPLE, UNUSUAL
 from pipelines.anomalies.reviews import ASSIGNMENT, EXPECTED, VERDICT, VERDICTS, Evidence
 from pipelines.anomalies.selection import asks_twice, chance_of
 from pipelines.errors import RequestError, nearest
@@ -21,9 +21,10 @@ Row = Mapping[str, Any]
 FIRST, SECOND, NONE = "review", "second review", ""
 """What an incident still wants of reviewers."""
 MOST_REASON = 2_000
+_ALONE = {SAMPLE: "was drawn by chance", UNUSUAL: "was among the day's most unusual"}
 _SUMMARY = (
     *("incident_id", "kind", "state", "level", "severity", "pattern", "p", "exposure", "entities"),
-    *("opened_at", "window_start", "window_end", "notifications", "chance", "revision"),
+    *("opened_at", "window_start", "window_end", "notifications", "chance", "learnt", "revision"),
 )
 
 
@@ -41,16 +42,18 @@ class Filters:
 
 @dataclass(frozen=True)
 class Desk:
-    """Alerts and reviews of one moment."""
+    """Alerts and reviews of one moment; `order` is the row of ops.alert_orders of the models in charge."""
 
     alerts: Sequence[Row]
     reviews: Sequence[Row]
     evidence: Mapping[str, Evidence]
     config: Alerts
+    order: Row | None = None
 
     def queue(self, filters: Filters, reviewer: str = "") -> list[dict[str, Any]]:
-        """What is to be reviewed: by severity times the pattern's trust, samples of non-alerts at places by
-        chance. An incident that this reviewer has judged is not asked for again."""
+        """What is to be reviewed: by severity times the pattern's trust; within a level by the learnt order,
+        where one is in use; samples of non-alerts at places by chance. An incident that this reviewer has
+        judged is not asked for again."""
         verdicts, given = said.verdicts(self.reviews), said.assigned(self.reviews)
         found = []
         for alert in self.alerts:
@@ -59,7 +62,8 @@ class Desk:
             is_done = shown["wants"] == NONE or any(row["reviewer"] == reviewer for row in judged)
             if alert["state"] != MERGED and (filters.all or not is_done) and _fits(shown, filters):
                 found.append(shown)
-        ordered = sorted(found, key=lambda row: (-row["priority"], row["incident_id"]))
+        is_learnt = any(row["learnt"] is not None for row in found)
+        ordered = sorted(found, key=lambda row: _place(row, is_learnt))
         ranked = [row for row in ordered if row["kind"] != SAMPLE]
         for row in (row for row in ordered if row["kind"] == SAMPLE):
             place = chance_of(self.config.seed, "place", row["incident_id"]) * (len(ranked) + 1)
@@ -125,7 +129,8 @@ class Desk:
         return sorted(found, key=lambda row: row["window_start"], reverse=True)[:50]
 
     def figures(self) -> dict[str, Any]:
-        """Precision so far, of each pattern too, what samples say is missed, and how far reviewers agree."""
+        """Precision so far, of each pattern too, what samples say is missed, how far reviewers agree, and
+        whether a learnt order is in use."""
         agreed = said.agreement(self.reviews)
         patterns = [
             {"pattern": name, "confirmed": e.confirmed, "false_alarm": e.false, "trust": e.trust}
@@ -134,10 +139,25 @@ class Desk:
         return {
             **said.precision(self.reviews),
             "missed": said.missed(self.reviews),
+            "order": dict(self.order) if self.order else None,
+            "unusual": said.of_unusual(self.reviews) | self._still_shown(),
             "agreement": {"incidents": agreed.incidents, "share": agreed.share, "kappa": agreed.kappa},
             "patterns": patterns,
             "waiting": sum(row["wants"] != NONE for row in self.queue(Filters(state="open", all=True))),
         }
+
+    def _still_shown(self) -> dict[str, int]:
+        """How many verdicts on outliers there are, and with how many the most unusual of a day are shown no
+        longer."""
+        return {"judged": said.judged_outliers(self.reviews), "until": self.config.unusual_until}
+
+
+def _place(shown: Mapping[str, Any], is_learnt: bool) -> tuple[int, float, float, str]:
+    """Where an incident stands in the queue. One that no order knows, such as a drop, is as likely to be
+    confirmed as not; what no test has found comes after all that was found."""
+    level = LEVELS.index(shown["level"]) if is_learnt else 0
+    level = -1 if shown["kind"] == UNUSUAL else level
+    return -level, -(shown["learnt"] or 0.0), -shown["priority"], shown["incident_id"]
 
 
 def _fits(shown: Mapping[str, Any], filters: Filters) -> bool:
@@ -158,11 +178,12 @@ def title(alert: Row) -> str:
         names = sorted(m["entity_id"] for m in members)
         return f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''} changed"
     if alert["entities"] == 1 and members:
-        what = "was drawn by chance" if alert["kind"] == SAMPLE else "behaves unusually"
+        what = _ALONE.get(alert["kind"], "behaves unusually")
         return f"{members[0]['entity']} {members[0]['entity_id']} {what}"
     link = (alert["links"] or [None])[0]
     along = f" sharing {link['kind']} {link['value']}" if link else ""
-    return f"{alert['entities']} entities behave unusually{along}"
+    what = "were among the day's most unusual" if alert["kind"] == UNUSUAL else "behave unusually"
+    return f"{alert['entities']} entities{along} {what}" if along else f"{alert['entities']} entities {what}"
 
 
 def review_row(alert: Row, verdict: str, reason: str, reviewer: str, now_ms: int, key: str) -> dict[str, Any]:

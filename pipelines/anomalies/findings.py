@@ -38,3 +38,4 @@ class Finding:
     reasons: tuple[Reason, ...]  # the most unusual first
     calibration: str  # version of the calibration (outliers) or of the watch's settings (drops)
     links: Mapping[str, str] = field(default_factory=dict)
+    learnt: float | None = None  # log-odds that a reviewer confirms it, where reviews have taught an order

@@ -17,6 +17,8 @@ from pipelines.sections import Alerts
 
 OPEN, CLOSED, CAPPED, MERGED = "open", "closed", "capped", "merged"
 SAMPLE = "sample"
+UNUSUAL = "unusual"
+"""Kind of an incident that no test has found: among the most unusual of its day."""
 LEVELS = ("low", "medium", "high", "critical")
 LEAST_P = 1e-16
 MINUTE_MS = 60_000
@@ -31,7 +33,8 @@ Told = tuple[str, float, float, float]
 
 
 class Member(msgspec.Struct):
-    """An entity of an incident, over all its windows; `reasons` are of the window with the least p."""
+    """An entity of an incident, over all its windows; `reasons` are of the window with the least p, `learnt`
+    is the highest."""
 
     entity: str
     entity_id: str
@@ -43,6 +46,7 @@ class Member(msgspec.Struct):
     reasons: list[Told]
     links: dict[str, str]
     calibration: str
+    learnt: float | None = None
 
     @property
     def key(self) -> str:
@@ -76,6 +80,11 @@ class Incident(msgspec.Struct):
     def exposure(self) -> float:
         """What is at stake: the members' exposures together."""
         return math.fsum(member.exposure for member in self.members.values())
+
+    @property
+    def learnt(self) -> float | None:
+        """The highest log-odds of a member that it is confirmed, where reviews have taught an order."""
+        return _highest(*(member.learnt for member in self.members.values()))
 
     @property
     def first_ms(self) -> int:
@@ -147,6 +156,7 @@ def add(incident: Incident, finding: Finding) -> None:
         *(finding.entity, finding.entity_id, max(finding.p, LEAST_P), max(finding.exposure, 0.0)),
         *(finding.window_start_ms, finding.window_end_ms, finding.window_start_ms),
         *(reasons, links_of(finding), finding.calibration),
+        learnt=finding.learnt,
     )
     known = incident.members.get(key)
     incident.members[key] = new if known is None else _joined(known, new)
@@ -165,7 +175,12 @@ def _joined(one: Member, other: Member) -> Member:
         *(one.entity, one.entity_id, best.p, max(one.exposure, other.exposure)),
         *(min(one.first_ms, other.first_ms), max(one.last_ms, other.last_ms), best.best_ms),
         *(best.reasons, best.links, best.calibration),
+        learnt=_highest(one.learnt, other.learnt),
     )
+
+
+def _highest(*numbers: float | None) -> float | None:
+    return max((number for number in numbers if number is not None), default=None)
 
 
 def absorb(into: Incident, other: Incident) -> None:
@@ -182,9 +197,15 @@ def absorb(into: Incident, other: Incident) -> None:
 
 
 def severity(incident: Incident, config: Alerts) -> float:
-    """How unusual times how much is at stake: -log10 p · (1 + log10(1 + exposure / unit))."""
-    stake = 1 + math.log10(1 + incident.exposure / config.exposure_unit)
-    return -math.log10(incident.p) * stake
+    """How unusual times how much is at stake: -log10 p · (1 + log10(1 + exposure / unit)). In the same order,
+    but below 1, for what no test has found."""
+    found = weight(incident.p, incident.exposure, config.exposure_unit)
+    return found / (1 + found) if incident.kind == UNUSUAL else found
+
+
+def weight(p: float, exposure: float, unit: float) -> float:
+    """How unusual times how much is at stake, see `severity`."""
+    return -math.log10(p) * (1 + math.log10(1 + exposure / unit))
 
 
 def level(severity: float, config: Alerts) -> int:

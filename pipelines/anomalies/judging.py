@@ -16,14 +16,13 @@ from pyspark.sql import DataFrame
 from pipelines.anomalies.calibrating import calibrations_of
 from pipelines.anomalies.calibration import Calibration
 from pipelines.anomalies.discoveries import Past, judge, remembered
+from pipelines.anomalies.ordering import is_of, learnt_by, matrix_of_width, order_rows
 from pipelines.contracts.gold import OUTLIERS
 from pipelines.contracts.ops import OUTLIER_BATCHES
 from pipelines.contracts.scoring import JUDGED, TO_JUDGE
 from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import REASON
 from pipelines.domain import Domain
-from pipelines.errors import ModelError
-from pipelines.features.columns import lists
 from pipelines.models import package
 from pipelines.models.champions import Champions
 from pipelines.models.outlier_kinds import Outliers
@@ -76,9 +75,9 @@ def judge_rows(rows: pa.Table, judges: Judges) -> pa.Table:
     numbers = {name: np.full(count, np.nan) for name in ("score", "rank", "p_value")}
     tails = np.zeros(count, bool)
     versions, told = np.full(count, None, object), _Reasons(count)
-    vectors = _matrix(rows["vector"], len(judges.outliers.names))
+    vectors = matrix_of_width(rows["vector"], len(judges.outliers.names))
     for kind, model in judges.outliers.models.items():
-        own = np.flatnonzero(_is_of(rows, kind))
+        own = np.flatnonzero(is_of(rows, kind))
         if not own.size:
             continue
         scores = model.score(vectors[own])
@@ -95,12 +94,6 @@ def judge_rows(rows: pa.Table, judges: Judges) -> pa.Table:
     }
     columns = [made[f.name] if f.name in made else rows[f.name] for f in schema]
     return pa.table(columns, names=schema.names).cast(schema)
-
-
-def _is_of(rows: pa.Table, kind: str) -> NDArray[np.bool_]:
-    entity, _, minutes = kind.partition("/")
-    chosen = pc.and_(pc.equal(rows["entity"], entity), pc.equal(rows["window_minutes"], int(minutes)))
-    return np.asarray(chosen.to_numpy(), bool)
 
 
 class _Reasons:
@@ -135,15 +128,6 @@ class _Reasons:
         return {name: pa.ListArray.from_arrays(starts, values).take(order) for name, values in each.items()}
 
 
-def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float64]:
-    sizes, flat = lists(column)
-    if (sizes != width).any():
-        raise ModelError(
-            f"a behaviour vector has {sizes[sizes != width][0]} values, the outlier model needs {width}"
-        )
-    return np.asarray(flat.to_numpy(zero_copy_only=False), np.float64).reshape(-1, width)
-
-
 def discovered(
     rows: pa.Table, past: Sequence[Past], share: float, batches: int
 ) -> tuple[NDArray[np.bool_], Past]:
@@ -162,7 +146,12 @@ def decay_of(batches: int) -> float:
     return float(np.exp(-1.0 / max(batches, 1)))
 
 
-def outlier_rows(rows: pa.Table, found: NDArray[np.bool_], champion: Champion) -> pa.Table:
+def outlier_rows(
+    rows: pa.Table,
+    found: NDArray[np.bool_],
+    champion: Champion,
+    learnt: NDArray[np.float64] | None = None,
+) -> pa.Table:
     """Rows of JUDGED as rows of gold.outliers."""
     minutes = rows["window_minutes"].to_numpy().astype(np.int64)
     starts = rows["window_start"].cast(pa.int64()).to_numpy()
@@ -173,6 +162,7 @@ def outlier_rows(rows: pa.Table, found: NDArray[np.bool_], champion: Champion) -
         "window_end": ends,
         "day": rows["window_start"].cast(utc).cast(pa.date32()),
         "is_found": pa.array(found, mask=~is_known),
+        "learnt": pa.nulls(rows.num_rows) if learnt is None else pa.array(learnt, mask=np.isnan(learnt)),
         "model_name": [champion.name] * rows.num_rows,
         "model_version": [champion.version] * rows.num_rows,
     }
@@ -215,7 +205,9 @@ class Judge:
         found, kept = discovered(
             rows, self._known(), self._settings.false_share, self._settings.memory_batches
         )
-        return Results(outlier_rows(rows, found, champion), kept, _about(rows, kept, champion))
+        judges, about = loaded(champion), _about(rows, kept, champion)
+        told = outlier_rows(rows, found, champion, learnt_by(rows, judges.outliers))
+        return Results(told, kept, about, order_rows(judges.outliers, champion, about["newest"]))
 
     def written(self, results: Results) -> None:
         """Remember what a batch has cost, once its rows are stored."""
@@ -233,12 +225,13 @@ class Judge:
 
 @dataclass(frozen=True)
 class Results:
-    """Rows of gold.outliers, what is kept of their batch, and the same as rows of ops.outlier_batches but for
-    the batch's own number."""
+    """Rows of gold.outliers, what is kept of their batch, the same as rows of ops.outlier_batches but for the
+    batch's own number, and as rows of ops.alert_orders what the models know of the order of alerts."""
 
     rows: pa.Table
     kept: Past
     told: dict[str, Any]
+    order: pa.Table
 
 
 def _about(rows: pa.Table, kept: Past, champion: Champion) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def outlier_findings(rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
             ),
             calibration=row["calibration"] or "",
             links=dict(row["links"] or {}),
+            learnt=row["learnt"],
         )
         for row in rows
         if row["p_value"] is not None

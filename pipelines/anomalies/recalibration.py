@@ -13,7 +13,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from pipelines.anomalies.calibrating import Drift, calibrated, calibrations_of, drifts, rule_of
+from pipelines.anomalies.calibrating import (
+    Drift,
+    ReviewedPast,
+    calibrated,
+    calibrations_of,
+    drifts,
+    rule_of,
+)
+from pipelines.anomalies.reviewed import taught
+from pipelines.anomalies.reviews import enough_at
 from pipelines.errors import ModelError, TrainingError
 from pipelines.features.columns import as_ms
 from pipelines.models import package
@@ -33,31 +42,37 @@ RENEWED, MADE = "renews", "recalibration"
 
 @dataclass(frozen=True)
 class Look:
-    """How the vectors since the champion was calibrated compare with its calibration."""
+    """How the vectors since the champion was calibrated compare with its calibration, and whether reviews
+    have shown since then what is wrong."""
 
     champion: Version
     outliers: Outliers
+    past: ReviewedPast
     newer: Mapping[str, pa.Table]
     drifts: list[Drift]
     limit: float
+    is_shown: bool
 
     @property
     def is_broken(self) -> bool:
-        """Whether any kind's calibration does not hold."""
-        return any(drift.is_broken(self.limit) for drift in self.drifts)
+        """Whether any kind's calibration does not hold, or knows nothing of what reviews have shown."""
+        return self.is_shown or any(drift.is_broken(self.limit) for drift in self.drifts)
 
     @property
     def told(self) -> str:
         """What follows, for people."""
         if not self.is_broken:
             return "the calibration holds"
+        if self.is_shown:
+            return "reviews have shown since the calibration what is wrong: renew it"
         if RENEWED in self.champion.tags:
             return "the calibration does not hold, though it was renewed: renew it again, and train"
         return "the calibration does not hold: renew it"
 
 
-def look(registry: Registry, name: str, windows: pa.Table, settings: Settings) -> Look:
-    """Compare the champion's calibration with valid, unconfirmed rows of gold.behaviour_vectors since then.
+def look(registry: Registry, name: str, past: ReviewedPast, settings: Settings) -> Look:
+    """Compare the champion's calibration with unconfirmed vectors since then. Whoever has seen the most
+    unusual of each day until enough were judged has shown what is wrong: that is a reason to renew, once.
 
     Raises ModelError without a champion.
     """
@@ -71,11 +86,14 @@ def look(registry: Registry, name: str, windows: pa.Table, settings: Settings) -
         raise ModelError(f"{name} {number} does not say until when it was calibrated: train it again")
     newer = {
         kind: rows.filter(pa.array(as_ms(rows["window_start"]) > until))
-        for kind, rows in by_kind(windows).items()
+        for kind, rows in by_kind(past.learnable).items()
         if kind in outliers.models
     }
     found = drifts(outliers, newer, settings.training.seed)
-    return Look(champion, outliers, newer, found, settings.outliers.change_limit)
+    shown_at = enough_at(past.reviews, settings.alerts.unusual_until)
+    is_shown = shown_at is not None and shown_at > until and any(rows.num_rows for rows in newer.values())
+    limit = settings.outliers.change_limit
+    return Look(champion, outliers, past, newer, found, limit, is_shown)
 
 
 def renew(registry: Registry, seen: Look, folder: Path, settings: Settings, now_ms: int) -> str:
@@ -92,7 +110,8 @@ def renew(registry: Registry, seen: Look, folder: Path, settings: Settings, now_
         raise TrainingError(f"no kind has {fewest} vectors since {seen.champion.name} was calibrated")
     models = {kind: model for kind, model in seen.outliers.models.items() if kind in vectors}
     fresh = calibrated(models, vectors, rule_of(settings))
-    outliers = Outliers(seen.outliers.models, {**seen.outliers.calibrations, **fresh.calibrations})
+    whole = Outliers(seen.outliers.models, {**seen.outliers.calibrations, **fresh.calibrations})
+    outliers = taught(whole, seen.past, settings.alerts.exposure_unit)
     example = {
         kind: matrix_of(rows["vector"])[:EXAMPLE] for kind, rows in seen.newer.items() if rows.num_rows
     }

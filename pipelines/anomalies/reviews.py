@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.anomalies.incidents import CAPPED, LEVELS, MERGED, SAMPLE
+from pipelines.anomalies.findings import OUTLIER
+from pipelines.anomalies.incidents import CAPPED, LEVELS, MERGED, SAMPLE, UNUSUAL
 from pipelines.sections import Alerts
 
 CONFIRMED, EXPECTED, FALSE_ALARM, NEW_TREND = "confirmed", "expected", "false_alarm", "new_trend"
@@ -127,8 +128,31 @@ def evidence(reviews: Iterable[Row], now_ms: int, config: Alerts) -> dict[str, E
 
 
 def precision(reviews: Iterable[Row]) -> dict[str, Any]:
-    """Counts of verdicts, and the share confirmed among the confirmed and the false ones; samples apart."""
-    counts = Counter(r["verdict"] for r in settled(reviews).values() if r["kind"] != SAMPLE)
+    """Counts of verdicts on what was found, and the share confirmed of those confirmed or false."""
+    found = (r for r in settled(reviews).values() if r["kind"] not in (SAMPLE, UNUSUAL))
+    return _counted(found)
+
+
+def of_unusual(reviews: Iterable[Row]) -> dict[str, Any]:
+    """The same of the most unusual of each day, which no test has found."""
+    return _counted(r for r in settled(reviews).values() if r["kind"] == UNUSUAL)
+
+
+def judged_outliers(reviews: Iterable[Row]) -> int:
+    """How many outliers, found or not, were judged to be right or wrong."""
+    by_kind = (r["verdict"] for r in settled(reviews).values() if r["kind"] in (OUTLIER, UNUSUAL))
+    return sum(verdict in (CONFIRMED, FALSE_ALARM) for verdict in by_kind)
+
+
+def enough_at(reviews: Iterable[Row], number: int) -> int | None:
+    """When (epoch ms) so many outliers were judged to be right or wrong; None before that, and for 0."""
+    by_kind = [row for row in settled(reviews).values() if row["kind"] in (OUTLIER, UNUSUAL)]
+    times = sorted(millis(r["reviewed_at"]) for r in by_kind if r["verdict"] in (CONFIRMED, FALSE_ALARM))
+    return times[number - 1] if 0 < number <= len(times) else None
+
+
+def _counted(judged_rows: Iterable[Row]) -> dict[str, Any]:
+    counts = Counter(row["verdict"] for row in judged_rows)
     judged = counts[CONFIRMED] + counts[FALSE_ALARM]
     return {
         "reviewed": sum(counts.values()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,8 +15,9 @@ from pyspark.sql import functions as F
 from pipelines.anomalies.alert_batches import DAY_MS, Batch, State
 from pipelines.anomalies.findings import Finding
 from pipelines.anomalies.grouping import Carriers
-from pipelines.anomalies.incidents import links_of
+from pipelines.anomalies.incidents import UNUSUAL, links_of
 from pipelines.anomalies.selection import sample
+from pipelines.anomalies.unusual import SUSPECT_P, due, gather
 from pipelines.sections import Alerts
 
 OUTLIER_COLUMNS = (
@@ -30,6 +32,7 @@ OUTLIER_COLUMNS = (
     "links",
     "exposure",
     "reasons",
+    "learnt",
 )
 Rows = Sequence[dict[str, Any]]
 Findings = Callable[[Rows], list[Finding]]
@@ -55,15 +58,20 @@ def watched(
     drawn, chance = sample(_narrow(others), _yesterday(state), config)
     samples = of_outliers(_chosen(others, drawn))
     starts = [pc.max(outliers["window_start"]).as_py()] if outliers.num_rows else []
-    newest = [round(start.timestamp() * 1000) for start in starts] + [d.window_start_ms for d in drops]
+    times = [round(start.timestamp() * 1000) for start in starts] + [d.window_start_ms for d in drops]
+    newest = max(times, default=0)
+    unusual = [dataclasses.replace(f, kind=UNUSUAL) for f in of_outliers(_suspects(others))]
+    gap_ms = config.merge_gap_minutes * 60_000
+    over = _over(state, unusual, max(newest, state.newest_ms), gap_ms)
     return Batch(
         findings=[*findings, *drops],
-        newest_ms=max(newest, default=0),
+        newest_ms=newest,
         bound=max((finding.p for finding in findings), default=1.0),
         samples=samples,
         chance=chance,
         hypotheses=outliers.num_rows,
-        carriers=_carriers(findings, state, seen),
+        carriers={**_carriers(findings, state, seen), **_seen_with(over, seen)},
+        unusual=unusual,
     )
 
 
@@ -92,6 +100,18 @@ def _chosen(others: pa.Table, drawn: list[Finding]) -> Rows:
     return found
 
 
+def _suspects(others: pa.Table) -> Rows:
+    found: Rows = others.filter(pc.less_equal(others["p_value"], SUSPECT_P)).to_pylist()
+    return found
+
+
+def _over(state: State, unusual: Sequence[Finding], newest_ms: int, gap_ms: int) -> list[Finding]:
+    """The unusual windows of days that are over with this micro-batch."""
+    days = {day: list(found) for day, found in state.unusual.items()}
+    gather(days, unusual, state.shown)
+    return [finding for day in due(days, newest_ms, gap_ms) for finding in days[day]]
+
+
 def _yesterday(state: State) -> int:
     """Hypotheses of the last whole day, as far as they were counted."""
     days = sorted(state.hypotheses)
@@ -105,3 +125,10 @@ def _carriers(findings: list[Finding], state: State, seen: Seen) -> Carriers:
     earlier = {f"{kind}={value}" for member in members for kind, value in member.links.items()}
     links = sorted(link for link, count in times.items() if count > 1 or link in earlier)
     return seen(links, min(f.window_start_ms for f in findings) - LATELY_MS) if links else {}
+
+
+def _seen_with(unusual: Sequence[Finding], seen: Seen) -> Carriers:
+    """The same of links among the most unusual of a day, since its beginning."""
+    times = Counter(f"{kind}={value}" for f in unusual for kind, value in links_of(f).items())
+    links = sorted(link for link, count in times.items() if count > 1)
+    return seen(links, min(f.window_start_ms for f in unusual)) if links else {}

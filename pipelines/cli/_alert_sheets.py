@@ -106,7 +106,14 @@ def _precision(found: Mapping[str, Any]) -> None:
 
     verdicts = ", ".join(f"{found[v]} {v}" for v in ("confirmed", "false_alarm", "expected", "new_trend"))
     print(f"precision {share(found['precision'])}: {verdicts}; {found['waiting']} wait")
-    missed, agreed = found["missed"], found["agreement"]
+    missed, agreed, unusual = found["missed"], found["agreement"], found["unusual"]
+    if unusual["judged"] < unusual["until"]:
+        told = f"{unusual['judged']} of {unusual['until']} verdicts on outliers"
+        print(f"the most unusual of each day are shown until enough are judged: {told}")
+    if found["order"]:
+        print(f"learnt order of alerts: {found['order']['told']}")
+    if unusual["reviewed"]:
+        print(f"of these {unusual['confirmed']} confirmed, {unusual['false_alarm']} false_alarm")
     if missed["reviewed"]:
         told = f"{missed['confirmed']} of {missed['reviewed']} samples confirmed"
         print(f"missed: about {missed['estimated']:,.0f} ({told})")

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     listing = action("list", "what is to be reviewed, the most severe first")
     listing.add_argument("--all", action="store_true", help="reviewed ones too")
-    for name, known in (("state", "open, closed, capped"), ("kind", "outlier, drop, sample")):
+    for name, known in (("state", "open, closed, capped"), ("kind", "outlier, drop, unusual, sample")):
         listing.add_argument(f"--{name}", default="", help=f"of {known}, with commas")
     listing.add_argument("--level", default="", help="of low, medium, high, critical, with commas")
     listing.add_argument("--assigned", default="", metavar="NAME", help="given to this reviewer")

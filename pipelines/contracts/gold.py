@@ -230,6 +230,7 @@ OUTLIERS = Table(
         model_name=TEXT,
         model_version=TEXT,
         calibration=TEXT,  # version of the calibration
+        learnt=DOUBLE,  # log-odds that a reviewer confirms it; null where no order is in use, or it is usual
         revision=LONG,
     ),
     key=("entity", "entity_id", "window_minutes", "window_start"),

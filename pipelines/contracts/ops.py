@@ -62,6 +62,28 @@ OUTLIER_BATCHES = Table(
     ranges=(("tests", 0, None), ("level", 0, 1), ("found", 0, None)),
 )
 
+ALERT_ORDERS = Table(
+    "ops.alert_orders",
+    columns(
+        model_name=TEXT,
+        model_version=TEXT,
+        since=TIME,  # start of the newest window when the version took over
+        is_used=FLAG,  # alerts are put in the learnt order: its gain is clear of chance
+        reviews=LONG,
+        judged=LONG,  # the later reviews, by which it was judged
+        ours=DOUBLE,  # average precision on these; null, as what follows, where reviews are too few
+        without=DOUBLE,
+        gain=DOUBLE,
+        low=DOUBLE,  # of the gain's 95 % interval
+        high=DOUBLE,
+        told=TEXT,
+    ),
+    key=("model_name", "model_version", "since"),
+    event_time="since",
+    required=("model_version", "is_used", "reviews", "told"),
+    ranges=(("ours", 0, 1), ("without", 0, 1)),
+)
+
 AUDITS = Table(
     "ops.audits",
     columns(

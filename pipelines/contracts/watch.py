@@ -26,7 +26,7 @@ ALERTS = Table(
         incident_id=TEXT,
         day=DAY,  # of the opening
         fingerprint=TEXT,  # the same for each recurrence
-        kind=TEXT,  # outlier | drop | sample: a non-alert that reviewers see to tell what is missed
+        kind=TEXT,  # outlier | drop | unusual: no test found it | sample: drawn to tell what is missed
         state=TEXT,  # open | closed: nothing new | capped: beyond the review capacity | merged
         merged_into=TEXT,
         pattern=TEXT,  # kind, entity and chief reasons: what reviews teach about
@@ -46,6 +46,7 @@ ALERTS = Table(
         notifications=INT,
         calibrations=many(TEXT),  # versions of what made the p-values
         chance=DOUBLE,  # of a sample: with which it was drawn
+        learnt=DOUBLE,  # highest log-odds of a member that it is confirmed; null where no order is in use
         revision=LONG,
     ),
     key=("incident_id",),

@@ -18,6 +18,7 @@ from pipelines.anomalies.firewall import COLUMNS
 from pipelines.anomalies.reviews import ASSIGNMENT, millis
 from pipelines.contracts import TABLES
 from pipelines.contracts.gold import OUTLIERS
+from pipelines.contracts.ops import ALERT_ORDERS
 from pipelines.contracts.silver import EVENTS
 from pipelines.contracts.table import Table
 from pipelines.contracts.watch import ALERTS, REVIEWS, SILENCES
@@ -49,7 +50,8 @@ class ReviewLake:
         with self._one:
             alerts, reviews = self._said.rows(ALERTS), self._said.rows(REVIEWS)
             evidence = self._said.rules(self._now_ms()).evidence
-        return Desk(alerts, reviews, evidence, self._settings.alerts)
+            orders = sorted(self._said.rows(ALERT_ORDERS), key=lambda row: row["since"])
+        return Desk(alerts, reviews, evidence, self._settings.alerts, orders[-1] if orders else None)
 
     def around(self, alert: Mapping[str, Any]) -> dict[str, Any]:
         """The events of the incident's first entity that has some, or the series of its first metric."""

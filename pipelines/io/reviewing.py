@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.anomalies.alert_batches import Rules
 from pipelines.anomalies.alert_rows import utc
-from pipelines.anomalies.reviews import evidence, millis, settled
+from pipelines.anomalies.reviews import evidence, judged_outliers, millis, settled
 from pipelines.anomalies.silences import Silence, check_matchers
 from pipelines.clock import now_ms
 from pipelines.contracts.table import Table
@@ -58,6 +58,7 @@ class Said:
             silences=[s for s in map(_silence, self.rows(SILENCES)) if at_ms < s.until_ms],
             evidence=evidence(reviews, at_ms, self._settings.alerts),
             reviewed=settled(reviews).keys(),
+            judged=judged_outliers(reviews),
         )
 
 

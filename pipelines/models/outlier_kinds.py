@@ -16,15 +16,19 @@ Numbers = NDArray[np.float64]
 Frozen = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
 """Something as number arrays and JSON values."""
 OF_CALIBRATION = "calibration:"
+ORDER = "order"
+"""Beside the calibrations, whose names have a stroke."""
 
 
 @dataclass(frozen=True)
 class Outliers:
-    """A model for each kind of vectors (`<entity>/<minutes>`), the kind with the most vectors first, and what
-    each kind's calibration is frozen into. All kinds have vectors of the same `names`."""
+    """A model for each kind of vectors (`<entity>/<minutes>`), the kind with the most vectors first, what
+    each kind's calibration is frozen into, and what reviews have taught of the order of alerts, with the
+    evidence for it, as JSON values. All kinds have vectors of the same `names`."""
 
     models: Mapping[str, OutlierModel]
     calibrations: Mapping[str, Frozen] = field(default_factory=dict)
+    order: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def main(self) -> OutlierModel:
@@ -46,6 +50,7 @@ class Outliers:
         for kind, (numbers, _) in self.calibrations.items():
             arrays |= {f"{OF_CALIBRATION}{kind}:{name}": array for name, array in numbers.items()}
         calibrated = {kind: dict(told) for kind, (_, told) in self.calibrations.items()}
+        calibrated |= {ORDER: dict(self.order)} if self.order else {}
         return arrays, {"kinds": list(self.models), "models": about}, calibrated
 
     @classmethod
@@ -63,8 +68,12 @@ class Outliers:
         }
         if len({model.names for model in models.values()}) > 1:
             raise ModelError("the outlier models of one package have different features: it is damaged")
-        frozen = {kind: (_of(arrays, f"{OF_CALIBRATION}{kind}:"), own) for kind, own in calibrated.items()}
-        return cls(models, frozen)
+        frozen = {
+            kind: (_of(arrays, f"{OF_CALIBRATION}{kind}:"), own)
+            for kind, own in calibrated.items()
+            if kind != ORDER
+        }
+        return cls(models, frozen, calibrated.get(ORDER, {}))
 
 
 def _of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -16,10 +16,11 @@ from pipelines.anomalies.behaviour import NAMES
 from pipelines.anomalies.calibrating import calibrations_of
 from pipelines.contracts.gold import BEHAVIOUR_VECTORS, TRAINING_ROWS
 from pipelines.contracts.ops import GATE_RECORDS
+from pipelines.contracts.watch import REVIEWS
 from pipelines.domain import load_domain
 from pipelines.errors import ModelError
 from pipelines.features.definitions import compile_definitions
-from pipelines.io import delta
+from pipelines.io import delta, reviewing
 from pipelines.models import package
 from pipelines.models.promotion import subject
 from pipelines.models.registry import Registry
@@ -177,6 +178,25 @@ def store_vectors(spark, house, first, values):
     delta.append(rows, BEHAVIOUR_VECTORS, house)
 
 
+def store_verdicts(house, number):
+    """False alarms of the most unusual of some days, each of a user of `store_vectors`."""
+    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    hour = datetime.timedelta(hours=1)
+    rows = [
+        {
+            **{"review_id": f"r{n}", "incident_id": f"i{n}", "action": "verdict", "reviewer": "ann"},
+            **{"verdict": "false_alarm", "kind": "unusual", "p": 1e-3, "exposure": 1.0},
+            "entities": [{"entity": "user", "entity_id": f"u{n % 7}"}],
+            "window_start": start + n * hour,
+            "window_end": start + (n + 1) * hour,
+            "reviewed_at": start + datetime.timedelta(days=3, hours=16),
+            "day": start.date(),
+        }
+        for n in range(number)
+    ]
+    reviewing.append(house, REVIEWS, rows)
+
+
 def test_outlier_models_from_vectors_to_champion_and_calibrated_anew(house, spark, tmp_path, capsys):
     path, domain = a_domain(house, tmp_path, "watchedshop")
     chance, model = np.random.default_rng(0), f"{path}-outliers"
@@ -211,6 +231,16 @@ def test_outlier_models_from_vectors_to_champion_and_calibrated_anew(house, spar
     assert (row["challenger"], row["champion"], row["accepted"]) == ("2", "1", True)
     assert row["figures"]["capital_user/5"] > 100
     assert run(recalibrate_outliers, house, spark, **look) == 0, "nothing is newer"
+
+    store_vectors(spark, house, 1_000, chance.gamma(2.0, 9.0, (60, len(NAMES))))
+    assert run(recalibrate_outliers, house, spark, **look) == 0, "what is newer is alike"
+    store_verdicts(house, house.alerts.unusual_until)
+    assert run(recalibrate_outliers, house, spark, **look) == 99
+    assert "reviews have shown since the calibration what is wrong" in capsys.readouterr().out
+    assert run(recalibrate_outliers, house, spark, **(look | {"look": False})) == 0
+    place = registry.fetch("watchedshop-outliers", "3", tmp_path / "fetched")
+    assert package.load_outliers(place).order["evidence"]["reviews"] == house.alerts.unusual_until
+    assert run(recalibrate_outliers, house, spark, **look) == 0, "they are known now"
 
 
 @pytest.mark.parametrize("model", ["shop", "shop-tuner", "-ranker"])

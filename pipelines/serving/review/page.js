@@ -80,12 +80,15 @@ async function figures() {
   const parts = [`${told.waiting} to review`, `precision so far ${share(told.precision)} of ${told.confirmed + told.false_alarm}`];
   if (told.missed.reviewed) parts.push(`missed, by ${told.missed.reviewed} samples: about ${number(told.missed.estimated)}`);
   if (told.agreement.incidents) parts.push(`two reviewers agree on ${share(told.agreement.share)} of ${told.agreement.incidents}`);
+  if (told.order) parts.push(`learnt order: ${told.order.told}`);
+  if (told.unusual.judged < told.unusual.until) parts.push(`the most unusual of each day are shown until ${told.unusual.until} outliers are judged: ${told.unusual.judged} so far`);
   $("figures").textContent = parts.join(" · ");
 }
 function list() {
   const rows = alerts.map((alert) => {
     const tags = [make("span", { class: "tag" }, alert.level)];
     if (alert.kind === "sample") tags.push(make("span", { class: "tag" }, "sample of non-alerts"));
+    if (alert.kind === "unusual") tags.push(make("span", { class: "tag" }, "not found by the test"));
     if (alert.wants === "second review") tags.push(make("span", { class: "tag" }, "second opinion"));
     if (alert.assigned_to) tags.push(make("span", { class: "tag" }, `for ${alert.assigned_to}`));
     if (alert.verdict) tags.push(make("span", { class: "tag" }, alert.verdict.replace("_", " ")));
@@ -183,6 +186,7 @@ function detail() {
   const about = [`${a.level}, severity ${number(a.severity)}`, `p ${number(a.p)}`, `at stake ${number(a.exposure)}`, `${time(a.window_start)} to ${time(a.window_end).slice(11)} UTC`, a.state];
   parts.push(make("p", { class: "small" }, about.join(" · ")));
   if (a.kind === "sample") parts.push(make("p", {}, "A window that was not found unusual, drawn by chance: is something wrong with it all the same?"));
+  if (a.kind === "unusual") parts.push(make("p", {}, "Among the most unusual of its day; no test has found it. Verdicts on these show what is wrong and what is usual, so that the test can find it."));
   if (a.trust < 1) parts.push(make("p", { class: "small" }, `Reviewers found most incidents of this pattern false: ${a.pattern}`));
   parts.push(make("div", { class: "verdicts" }, ...VERDICTS.map(([verdict, word, letter]) => make("button", { type: "button", "data-verdict": verdict, title: `key ${letter}`, click: () => judge(verdict) }, word))));
   parts.push(make("div", { class: "row" }, make("input", { id: "reason", placeholder: "Reason (goes with the verdict)", "aria-label": "reason", maxlength: "2000" })));
