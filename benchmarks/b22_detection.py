@@ -125,7 +125,8 @@ def findings(
         p.append(judges.calibrations[kind].p_values(scores)[0])
         ends.append(starts_of(later) + Kind.of(kind).length)
         sources.append(later)
-    end, chance, together = np.concatenate(ends), np.concatenate(p), pa.concat_tables(sources)
+    end, chance = np.concatenate(ends), np.concatenate(p)
+    together = pa.concat_tables(sources).combine_chunks()
     order = np.argsort(end, kind="stable")
     batches = np.split(order, np.flatnonzero(np.diff(end[order] // BATCH_MS)) + 1)
     past: list[Past] = []
@@ -134,6 +135,9 @@ def findings(
     for batch in batches:
         found, kept = judge(past, chance[batch], config.false_share, decay_of(config.memory_batches))
         past = [*past, kept][-1_000:]
+        if not kept.found:
+            yield int(end[batch].max()), len(batch), []
+            continue
         chosen = together.take(pa.array(batch[found]))
         told = outlier_rows(judge_rows(chosen, judges), np.ones(chosen.num_rows, bool), champion)
         yield int(end[batch].max()), len(batch), outlier_findings(told.to_pylist())

@@ -5,7 +5,8 @@ import datetime
 import pytest
 
 from pipelines.anomalies import reviews
-from tests.builders_watch import CONFIG, NOON_MS, a_review, config
+from pipelines.anomalies.selection import asks_twice, sample
+from tests.builders_watch import CONFIG, NOON_MS, a_review, an_outlier, config
 
 DAY_MS = 86_400_000
 
@@ -92,3 +93,14 @@ def test_agreement_of_two_reviewers():
     assert (found.incidents, found.share) == (4, 0.75)
     assert found.kappa == pytest.approx((0.75 - 5 / 16) / (1 - 5 / 16))
     assert reviews.agreement(rows[:1]).share is None
+
+
+def test_one_in_twenty_asks_for_a_second_reviewer_and_samples_are_as_many_as_asked_for():
+    about = config(double_share=0.05, samples_per_day=300)
+    twice = [asks_twice(f"{n:012x}-1c2f9a0", about) for n in range(20_000)]
+    assert sum(twice) / 20_000 == pytest.approx(0.05, abs=0.006)
+    others = [an_outlier(f"u{n}", p=0.5) for n in range(30_000)]
+    drawn, chance = sample(others, 30_000, about)
+    assert chance == 0.01
+    assert len(drawn) == pytest.approx(300, abs=60)
+    assert sample(reversed(others), 30_000, about)[0] == drawn[::-1]
