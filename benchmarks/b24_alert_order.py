@@ -21,7 +21,7 @@ from pipelines.anomalies.behaviour import DAY_MS, Kind
 from pipelines.anomalies.calibrating import ReviewedPast
 from pipelines.anomalies.incidents import Incident, weight
 from pipelines.anomalies.reviewed import average_precision, learn, order_by, reviewed_vectors
-from pipelines.anomalies.reviews import millis
+from pipelines.anomalies.reviews import millis, settled
 from pipelines.models.outlier_training import WINDOW_COLUMNS
 from pipelines.simulate.config import ShopConfig
 
@@ -69,15 +69,17 @@ def orders_of(
     learnt = reviewed_vectors(judges.outliers, ReviewedPast(windows, before), unit)
     _, evidence = learn(judges.outliers.names, learnt)
     order = order_by(judges.outliers.names, learnt)
-    causes = [incident for incident, later in zip(shown, is_later, strict=True) if later]
+    by_id = {incident.incident_id: incident for incident in shown}
     after = [row for row, later in zip(reviews, is_later, strict=True) if later]
+    causes = [by_id[name] for name in settled(after)]  # as `reviewed_vectors` numbers them
     new = reviewed_vectors(judges.outliers, ReviewedPast(windows, after), unit)
     log_odds = np.full(len(causes), -np.inf)
     np.maximum.at(log_odds, new.incident, order.of_told(new.told))
     marks = np.array([bool(right(incident, attacks)) for incident in causes])
     days = np.array([incident.first_ms // DAY_MS for incident in causes])
     severity = np.array([weight(incident.p, incident.exposure, unit) for incident in causes])
-    places = np.array([-place for place in places_of_day(causes)], np.float64)
+    shown_as = {name: -place for name, place in zip(by_id, places_of_day(shown), strict=True)}
+    places = np.array([shown_as[incident.incident_id] for incident in causes], np.float64)
     orders = {"by severity": severity, "the most unusual first": places, "learnt": log_odds}
     table = [[name, *line(scores, marks, days)] for name, scores in orders.items()]
     return table, evidence.told
