@@ -1,6 +1,7 @@
 """B9: outliers among behaviour vectors. The whole Spark path (vectors in Delta → scores, ranks, p-values,
-reasons → rows), and each frozen detector beside PyOD's own `decision_function` in one thread, on the same
-rows. The detectors' outputs are compared before any time is told."""
+reasons, discoveries → rows of gold.outliers in Delta), and each frozen detector beside PyOD's own
+`decision_function` in one thread, on the same rows. The detectors' outputs are compared before any time is
+told."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ from pyod.models.pca import PCA
 from threadpoolctl import threadpool_limits
 
 from benchmarks import harness
+from pipelines.anomalies.calibrating import calibrated
+from pipelines.anomalies.calibration import Rule
 from pipelines.anomalies.vectors import OutlierConfig, OutlierModel
 from pipelines.contracts.scoring import TO_JUDGE
 from pipelines.contracts.types import arrow_schema
@@ -31,7 +34,6 @@ from pipelines.models import package
 from pipelines.models.densities import Clusters, Components, Mixture
 from pipelines.models.detectors import Histograms, Isolation
 from pipelines.models.neighbours import Neighbours
-from pipelines.models.outlier_kinds import Outliers
 
 WIDTH, TAUGHT, FILES = 24, 10_000, 8
 Numbers = NDArray[np.float64]
@@ -118,8 +120,8 @@ def detectors(rounds: int, rows: int) -> list[list[object]]:
     return lines
 
 
-def table(folder: Path, rows: int) -> None:
-    """A Delta table of `rows` behaviour vectors in FILES files."""
+def tables(folder: Path, rows: int) -> None:
+    """Delta tables of `rows` behaviour vectors together, one for each micro-batch, of two files each."""
     schema = arrow_schema(TO_JUDGE)
     for number, part in enumerate(np.array_split(np.arange(rows), FILES)):
         vectors = some_vectors(len(part), 100 + number)
@@ -135,27 +137,27 @@ def table(folder: Path, rows: int) -> None:
             "revision": pa.array(np.ones(len(part), np.int64)),
         }
         made = pa.table([columns[name] for name in schema.names], names=schema.names)
-        write_deltalake(str(folder), made.cast(schema), mode="append")
+        write_deltalake(str(folder / str(number // 2)), made.cast(schema), mode="append")
 
 
 def packed_model(cache: Path) -> None:
     """A package of a model, as a stream loads it."""
     model = OutlierModel.fit(some_vectors(TAUGHT, 1), seed=1, names=[f"f{i}" for i in range(WIDTH)])
-    outliers = Outliers({"user/5": model})
+    outliers = calibrated({"user/5": model}, {"user/5": some_vectors(TAUGHT, 9)}, Rule())
     package.save_outliers(cache / "bench-outliers" / "1", outliers, {"user/5": some_vectors(20, 5)})
 
 
 def main() -> None:
     """Compare outputs, then measure in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2_000_000, help="vectors in the table (default: 2 M)")
+    parser.add_argument("--rows", type=int, default=600_000, help="vectors in the table (default: 600,000)")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     with threadpool_limits(1):
         lines = detectors(args.rounds, 20_000)
     with tempfile.TemporaryDirectory(prefix="lakepulse-b09-") as name:
         state = Path(name)
-        table(state / "vectors", args.rows)
+        tables(state / "vectors", args.rows)
         packed_model(state / "models")
         env = {"LAKEPULSE__PATHS__STATE": name}
         where = str(state / "vectors"), str(state / "models")

@@ -79,16 +79,10 @@ class Histograms(Frozen):
         density, rarity = histogram_tables(found.hist_, found.bin_edges_, smoothing)
         return cls(found.bin_edges_, density, rarity, np.array([reach]))
 
-    def places(self, plain: Numbers) -> NDArray[np.int64]:
-        """The bin of each value."""
-        out = np.empty(plain.shape, np.int64)
-        bins_of(plain, self.edges, self.reach[0], out)
-        return out
-
     def scores(self, plain: Numbers) -> Numbers:
         """Of each vector minus the sum."""
         out = np.empty(len(plain))
-        minus_sums(self.density, self.places(plain), out)
+        _minus_sums(self.density, plain, np.ascontiguousarray(self.edges.T), self.reach[0], out)
         return out
 
     def fits(self, width: int) -> bool:
@@ -101,7 +95,7 @@ def rarest(histograms: Histograms, plain: Numbers, k: int) -> NDArray[np.int64]:
     """Of each vector the places of the `k` features of which the fewest training vectors had a value as
     rare; among equally rare ones the further from the middle comes first."""
     out = np.empty((len(plain), min(k, plain.shape[1])), np.int64)
-    _rarest(histograms.rarity, histograms.places(plain), plain, out)
+    _rarest(histograms.rarity, plain, np.ascontiguousarray(histograms.edges.T), histograms.reach[0], out)
     return out
 
 
@@ -147,51 +141,54 @@ def histogram_tables(
 
 
 @njit(cache=True, error_model="numpy")
-def bins_of(plain, edges, reach, out):  # type: ignore[no-untyped-def]
-    """Fill `out` [n, d] with the bin of each value; the number of bins where it is outside, by more than
-    `reach` of a bin."""
-    bins = edges.shape[0] - 1
-    for j in range(plain.shape[1]):
-        own = edges[:, j].copy()
-        first_reach, last_reach = reach * (own[1] - own[0]), reach * (own[bins] - own[bins - 1])
-        for i in range(plain.shape[0]):
-            x = plain[i, j]
-            if x < own[0]:
-                out[i, j] = 0 if own[0] - x <= first_reach else bins
-            elif x > own[bins]:
-                out[i, j] = bins - 1 if x - own[bins] <= last_reach else bins
-            else:
-                # A value on an edge belongs to the bin that counted it at fit: the upper one, the last edge
-                # to the last.
-                out[i, j] = min(np.searchsorted(own, x, side="right"), bins) - 1
+def _bin(x, edges, reach):  # type: ignore[no-untyped-def]
+    """The bin of a value between the `edges` of one feature; the number of bins where it is outside, by more
+    than `reach` of a bin. A value on an edge belongs to the bin that counted it at fit: the upper one, the
+    last edge to the last."""
+    bins = edges.size - 1
+    first, last = edges[0], edges[bins]
+    if x < first:
+        return 0 if first - x <= reach * (edges[1] - first) else bins
+    if x > last:
+        return bins - 1 if x - last <= reach * (last - edges[bins - 1]) else bins
+    at = 0
+    if last > first:  # bins are of even width: the guess is right or next to it
+        at = min(int((x - first) / (last - first) * bins), bins - 1)
+    while at > 0 and x < edges[at]:
+        at -= 1
+    while at < bins - 1 and x >= edges[at + 1]:
+        at += 1
+    return at
 
 
 @njit(cache=True, error_model="numpy")
-def minus_sums(table, places, out):  # type: ignore[no-untyped-def]
-    """Fill `out` [n] with minus the sum of `table[places[i, j], j]` over j, in the order of j."""
-    for i in range(places.shape[0]):
-        out[i] = 0.0
-        for j in range(places.shape[1]):
-            out[i] -= table[places[i, j], j]
+def _minus_sums(table, plain, edges, reach, out):  # type: ignore[no-untyped-def]
+    """Fill `out` [n] with minus the sum of `table[bin of plain[i, j], j]` over j, in the order of j."""
+    for i in range(plain.shape[0]):
+        total = 0.0
+        for j in range(plain.shape[1]):
+            total -= table[_bin(plain[i, j], edges[j], reach), j]
+        out[i] = total
 
 
 @njit(cache=True, error_model="numpy")
-def _rarest(rarity, places, plain, out):  # type: ignore[no-untyped-def]
-    """Fill `out` [n, k] with the columns of the least `rarity[places[i, j], j]`, the least first."""
+def _rarest(rarity, plain, edges, reach, out):  # type: ignore[no-untyped-def]
+    """Fill `out` [n, k] with the columns of the least `rarity[bin of plain[i, j], j]`, the least first."""
     k = out.shape[1]
-    for i in range(places.shape[0]):
+    shares, distances = np.empty(k), np.empty(k)  # of those found so far
+    for i in range(plain.shape[0]):
         found = 0
-        for j in range(places.shape[1]):
-            share, far = rarity[places[i, j], j], abs(plain[i, j])
+        for j in range(plain.shape[1]):
+            share, far = rarity[_bin(plain[i, j], edges[j], reach), j], abs(plain[i, j])
             at = found
-            while at > 0:
-                other = out[i, at - 1]
-                theirs = rarity[places[i, other], other]
-                if share > theirs or (share == theirs and far <= abs(plain[i, other])):
-                    break
+            while at > 0 and (
+                share < shares[at - 1] or (share == shares[at - 1] and far > distances[at - 1])
+            ):
                 if at < k:
-                    out[i, at] = other
+                    out[i, at] = out[i, at - 1]
+                    shares[at], distances[at] = shares[at - 1], distances[at - 1]
                 at -= 1
             if at < k:
                 out[i, at] = j
+                shares[at], distances[at] = share, far
                 found = min(found + 1, k)

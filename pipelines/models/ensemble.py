@@ -123,10 +123,11 @@ class Ensemble:
         assert isinstance(found, Histograms)
         return found
 
-    def score(self, plain: Numbers) -> Numbers:
-        """Of each vector the mean surprise of the detectors. Above `threshold` neighbours have a say in how
-        far above: no vector falls below it, so that a score depends on its own vector alone."""
-        curved = bent(plain)
+    def score(self, plain: Numbers, curved: Numbers | None = None) -> Numbers:
+        """Of each vector the mean surprise of the detectors; `curved` are the same vectors `bent`, where
+        they are known. Above `threshold` neighbours have a say in how far above: no vector falls below it,
+        so that a score depends on its own vector alone."""
+        curved = bent(plain) if curved is None else curved
         total = np.zeros(len(plain))
         for surprises in self._each(plain, curved):
             total += surprises

@@ -110,23 +110,73 @@ HEAP = 4
 
 
 @njit(cache=True, error_model="numpy")
+def _squares(row, reference, out):  # type: ignore[no-untyped-def]
+    """Fill `out` [size] with the squared distances of a row to all reference vectors."""
+    width, size = reference.shape
+    out[:] = np.float32(0)
+    j = 0
+    while j + 4 <= width:  # four features at once: sums stay in a register meanwhile
+        a, b, c, d = reference[j], reference[j + 1], reference[j + 2], reference[j + 3]
+        x, y, z, w = row[j], row[j + 1], row[j + 2], row[j + 3]
+        for r in range(size):
+            s = out[r] + (x - a[r]) * (x - a[r])
+            s += (y - b[r]) * (y - b[r])
+            s += (z - c[r]) * (z - c[r])
+            s += (w - d[r]) * (w - d[r])
+            out[r] = s
+        j += 4
+    while j < width:
+        a, x = reference[j], row[j]
+        for r in range(size):
+            out[r] += (x - a[r]) * (x - a[r])
+        j += 1
+
+
+@njit(cache=True, error_model="numpy")
+def _bound(squares, least, k):  # type: ignore[no-untyped-def]
+    """A number that at least k of the squares other than 0 do not pass, low enough that few others do:
+    each of them is in one of `least.size` groups, and k groups have a least one up to here. Infinite where
+    there are fewer groups."""
+    groups = least.size
+    if squares.size < 2 * groups:
+        return np.float32(np.inf)
+    least[:] = np.float32(np.inf)
+    start = 0
+    while start + groups <= squares.size:
+        for g in range(groups):
+            s = squares[start + g]
+            s = s if s > np.float32(0) else np.float32(np.inf)
+            least[g] = min(least[g], s)
+        start += groups
+    return np.partition(least, k - 1)[k - 1]
+
+
+@njit(cache=True, error_model="numpy")
+def _within(squares, bound, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with the places of squares up to `bound`, in order; how many there are."""
+    count = 0
+    for r in range(squares.size):
+        out[count] = r
+        count += squares[r] <= bound
+    return count
+
+
+@njit(cache=True, error_model="numpy")
 def _nearest(rows, reference, own, far, who):  # type: ignore[no-untyped-def]
     """Fill far, who [n, k] with the k nearest reference vectors of each row, the nearest first; one that
     equals the row is the row itself, and counts as `own` neighbours."""
-    width, size = reference.shape
+    size = reference.shape[1]
     k = far.shape[1]
     squares = np.empty(size, np.float32)
+    least = np.empty(2 * k, np.float32)
+    near = np.empty(size, np.int64)
     for i in range(rows.shape[0]):
-        squares[:] = np.float32(0)
-        for j in range(width):
-            x = rows[i, j]
-            column = reference[j]
-            for r in range(size):
-                gap = x - column[r]
-                squares[r] += gap * gap
+        _squares(rows[i], reference, squares)
+        count = _within(squares, _bound(squares, least, k), near)
         found = 0
         worst = np.float32(np.inf)
-        for r in range(size):
+        for c in range(count):
+            r = near[c]
             s = squares[r]
             if s >= worst:
                 continue

@@ -32,6 +32,7 @@ FORMAT = 3
 SCALE, EXTREMES, SCORES = "scale.", "extremes.", "scores"
 Numbers = NDArray[np.float64]
 Reasons = list[tuple[str, float, float, float]]
+Columns = tuple[NDArray[np.int64], Numbers, Numbers, Numbers]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,13 @@ class OutlierModel:
         vectors at least as unusual), and what a single feature is beyond all of them (`extremes`). A score
         depends on its own vector alone. Raises ModelError for another width."""
         plain = self.plain(vectors)
-        return np.asarray(self.ensemble.score(plain) + self.extremes.scores(bent(plain)))
+        return self._score(plain, bent(plain))
+
+    def judged(self, vectors: Numbers, k: int = 3) -> tuple[Numbers, Columns]:
+        """(`score`, `reason_columns`) of the same vectors, for less than one after the other."""
+        plain = self.plain(vectors)
+        curved = bent(plain)
+        return self._score(plain, curved), self._told(vectors, curved, k)
 
     def rank(self, scores: Numbers) -> Numbers:
         """Of each score the share of training vectors with a lower one, 0 .. 1."""
@@ -97,7 +104,7 @@ class OutlierModel:
         A feature is as unusual as few training vectors had a value as rare as this one; among equally rare
         ones the further from the middle comes first.
         """
-        return [[self.names[j] for j in row] for row in self._least_usual(self.plain(vectors), k)]
+        return [[self.names[j] for j in row] for row in self.reason_columns(vectors, k)[0]]
 
     def reasons(self, vectors: Numbers, k: int = 3) -> list[Reasons]:
         """Of each vector (name, value, low, high) of the features of `explain`: the range holds 95 % of the
@@ -106,18 +113,9 @@ class OutlierModel:
         told = zip(places.tolist(), *(of.tolist() for of in numbers), strict=True)
         return [[(self.names[j], *rest) for j, *rest in zip(*row, strict=True)] for row in told]
 
-    def reason_columns(
-        self, vectors: Numbers, k: int = 3
-    ) -> tuple[NDArray[np.int64], Numbers, Numbers, Numbers]:
+    def reason_columns(self, vectors: Numbers, k: int = 3) -> Columns:
         """`reasons` as four arrays [n, k]: places in `names`, values, lows, highs."""
-        vectors = np.asarray(vectors, np.float64)
-        places = self._least_usual(self.plain(vectors), k)
-        return (
-            places,
-            np.take_along_axis(vectors, places, axis=1),
-            self.scale.low[places],
-            self.scale.high[places],
-        )
+        return self._told(vectors, bent(self.plain(vectors)), k)
 
     def plain(self, vectors: Numbers) -> Numbers:
         """The vectors in spreads from the middle. Raises ModelError for another width."""
@@ -171,8 +169,13 @@ class OutlierModel:
         ensemble.check(len(names))
         return cls(names, config, scale, ensemble, extremes, scores)
 
-    def _least_usual(self, plain: Numbers, k: int) -> NDArray[np.int64]:
-        return rarest(self.ensemble.histograms, bent(plain), k)
+    def _score(self, plain: Numbers, curved: Numbers) -> Numbers:
+        return np.asarray(self.ensemble.score(plain, curved) + self.extremes.scores(curved))
+
+    def _told(self, vectors: Numbers, curved: Numbers, k: int) -> Columns:
+        places = rarest(self.ensemble.histograms, curved, k)
+        values = np.take_along_axis(np.asarray(vectors, np.float64), places, axis=1)
+        return places, values, self.scale.low[places], self.scale.high[places]
 
 
 def _of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """Judging of behaviour vectors: each row by itself, p-values, reasons, discoveries, findings."""
 
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from pipelines.anomalies.judging import (
     decay_of,
     discovered,
     judge_rows,
+    judged,
     one_of_key,
     outlier_rows,
     past_of,
@@ -25,6 +27,7 @@ from pipelines.contracts.gold import BEHAVIOUR_VECTORS, OUTLIERS
 from pipelines.contracts.scoring import JUDGED, TO_JUDGE
 from pipelines.contracts.types import arrow_schema
 from pipelines.errors import ModelError
+from pipelines.models import package
 from pipelines.models.outlier_training import by_kind
 from pipelines.models.outliers import OutlierModel
 from pipelines.models.scoring import Champion
@@ -94,17 +97,29 @@ def test_a_row_is_judged_by_itself_and_by_the_models_of_its_kind(size):
     assert reason["low"] < reason["high"] < reason["value"] == 1e6
 
 
+def test_workers_judge_as_one_process_does(spark, tmp_path):
+    package.save_outliers(
+        tmp_path / "shop-outliers" / "3", OUTLIERS_OF, {kind: some(5, 20) for kind in MODELS}
+    )
+    champion = replace(CHAMPION, cache=str(tmp_path))
+    frame = spark.createDataFrame(MIXED.cast(arrow_schema(TO_JUDGE)), TO_JUDGE)
+    key = [("entity", "ascending"), ("entity_id", "ascending")]
+    expected = judge_rows(MIXED, JUDGES).sort_by(key)
+    assert judged(frame.repartition(2), champion).sort_by(key).equals(expected)
+    assert judged(frame.limit(0), champion).equals(expected.slice(0, 0))
+
+
 def test_a_vector_of_another_width_is_refused():
     with pytest.raises(ModelError, match="a behaviour vector has 4 values, the outlier model needs 3"):
         judge_rows(rows(np.ones((2, 4))), JUDGES)
 
 
 def test_discoveries_become_rows_of_the_table_and_findings():
-    judged = judge_rows(MIXED, JUDGES)
-    found, kept = discovered(judged, [], share=0.1, batches=100)
-    assert judged.filter(pa.array(found))["entity_id"].to_pylist() == ["bot"]
+    results = judge_rows(MIXED, JUDGES)
+    found, kept = discovered(results, [], share=0.1, batches=100)
+    assert results.filter(pa.array(found))["entity_id"].to_pylist() == ["bot"]
     assert (kept.found, kept.most) == (1, 2)
-    table = outlier_rows(judged, found, CHAMPION)
+    table = outlier_rows(results, found, CHAMPION)
     assert table.schema.equals(arrow_schema(OUTLIERS.schema))
     stored = table.to_pylist()
     assert [r["is_found"] for r in stored[59:]] == [False, None, None, None, True]
@@ -119,9 +134,9 @@ def test_discoveries_become_rows_of_the_table_and_findings():
 
 
 def test_what_earlier_batches_have_cost_is_charged_to_the_next():
-    judged = judge_rows(rows(some(8, 30)), JUDGES)
+    results = judge_rows(rows(some(8, 30)), JUDGES)
     poor = [Past(0.1, 0, 1)] * 5
-    assert discovered(judged, poor, share=0.1, batches=100)[1].level == 0.0
+    assert discovered(results, poor, share=0.1, batches=100)[1].level == 0.0
     assert decay_of(100) ** 100 == pytest.approx(1 / np.e)
     stored = pa.table({"number": [3, 9, 5], "level": [0.3, 0.9, 0.5], "found": [3, 9, 5], "most": [3, 9, 5]})
     assert past_of(stored, 2) == [Past(0.5, 5, 5), Past(0.9, 9, 9)]

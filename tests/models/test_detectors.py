@@ -78,10 +78,28 @@ def test_heaped_vectors_are_each_others_neighbours():
     assert (far[300:] > 0).all()
 
 
+def places(histograms, rows):
+    """The bin of each value by a search among the edges; the number of bins where it is outside."""
+    found = np.empty(rows.shape, np.int64)
+    for column, (edges, values) in enumerate(zip(histograms.edges.T, rows.T, strict=True)):
+        width = edges[1] - edges[0]
+        inside = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+        beyond = np.maximum(edges[0] - values, values - edges[-1])
+        found[:, column] = np.where(beyond > histograms.reach[0] * width, len(edges) - 1, inside)
+    return found
+
+
+def test_a_value_on_an_edge_is_in_the_bin_that_counted_it():
+    histograms = Histograms.fit(TRAIN, 10, 0.1, 0.5)
+    rows = np.vstack([histograms.edges, np.nextafter(histograms.edges, np.inf), NEW])
+    expected = -np.take_along_axis(histograms.density, places(histograms, rows), axis=0).sum(axis=1)
+    np.testing.assert_allclose(histograms.scores(rows), expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("k", [1, 3, 5, 9])
 def test_the_rarest_features_are_those_of_a_sort(k):
     histograms = Histograms.fit(TRAIN, 10, 0.1, 0.5)
     rows = np.vstack([NEW, np.zeros((1, 5)), np.full((1, 5), 1e6)])
-    shares = np.take_along_axis(histograms.rarity, histograms.places(rows), axis=0)
+    shares = np.take_along_axis(histograms.rarity, places(histograms, rows), axis=0)
     expected = np.lexsort((-np.abs(rows), shares), axis=1)[:, :k]
     np.testing.assert_array_equal(rarest(histograms, rows, k), expected)
