@@ -23,9 +23,12 @@ log = logging.getLogger("lakepulse.access")
 TEXT, HTML = "text/plain; version=0.0.4; charset=utf-8", "text/html; charset=utf-8"
 MOST_LINES = 10_000
 BUDGET = b"x-budget-ms"
-"""Header in which a client says how many milliseconds its request may wait for its turn."""
+"""Header in which a client says how many milliseconds it still waits for a ranking."""
 SLOWLY = 0.05
 """Weight of the newest ranking in the time that one is expected to take."""
+WAITING = 0.5
+"""Share of its budget that a ranking may wait here: under overload the queue is as long as it may be, and what
+is not seen here, sockets and the way back, needs the rest."""
 ROOM = {"events": 16}
 """How many times as many requests of a scope may wait: events wait for Kafka, not for this process."""
 
@@ -152,29 +155,30 @@ class App:
             self.service.metrics.count("shed_total", (("why", "waiting"),))
             raise RequestError(503, f"{most} requests wait already", 1)
         if route.scope == "rank":
-            self._check_wait(waiting * self._each_s, self._budget_of(asked))
+            self._check_time(waiting * self._each_s / WAITING, self._budget_of(asked))
         client = self.access.check(asked.header("authorization"), route.scope)
         self._rates.take(client or asked.client, asked.came)
         return client
 
     def _budget_of(self, asked: Asked) -> float:
-        """Seconds that the request may wait: ours, or those of its client where these are fewer."""
+        """Seconds that a ranking may take: ours, or those of its client where these are fewer."""
         theirs = asked.headers.get(BUDGET)
         if theirs is None or not theirs.isdigit():
             return self._budget_s
         return min(self._budget_s, int(theirs) / 1000)
 
-    def _check_wait(self, waits_s: float, budget_s: float) -> None:
-        """Raise RequestError 503 for a wait, past or expected, beyond the budget."""
-        if waits_s > budget_s:
+    def _check_time(self, takes_s: float, budget_s: float) -> None:
+        """Raise RequestError 503 for an answer that would come after the budget."""
+        if takes_s > budget_s:
             self.service.metrics.count("shed_total", (("why", "budget"),))
-            raise RequestError(503, f"this request would wait longer than {budget_s * 1000:.0f} ms", 1)
+            raise RequestError(503, f"the answer would take longer than {budget_s * 1000:.0f} ms", 1)
 
     def _rank(self, ticket: Ticket) -> Answer:
         asked, began = ticket.asked, time.perf_counter()
-        self._check_wait(began - asked.complete, self._budget_of(asked))
+        each_s, self._each_s = self._each_s, self._each_s * (1 - SLOWLY)  # one that is refused is no proof
+        self._check_time(began - asked.complete + each_s, self._budget_of(asked))
         answer, decision = self.service.rank(rank_request(asked.body))
-        self._each_s += SLOWLY * (time.perf_counter() - began - self._each_s)
+        self._each_s = each_s + SLOWLY * (time.perf_counter() - began - each_s)
         return Answer(200, encoded(answer), after=partial(self.service.log, decision))
 
     async def _events(self, ticket: Ticket) -> Answer:

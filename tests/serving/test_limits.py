@@ -82,7 +82,7 @@ def test_too_many_requests_are_refused_at_once_and_the_others_answered(served):
 def test_who_cannot_wait_as_long_as_the_others_is_refused_instead_of_answered_late(served):
     status, headers, answer = rank(served, **{"x-budget-ms": "0"})
     assert (status, headers["retry-after"]) == (503, "1")
-    assert answer["error"] == "this request would wait longer than 0 ms"
+    assert answer["error"] == "the answer would take longer than 0 ms"
     assert [rank(served, **{"x-budget-ms": said})[0] for said in ("400", "99999", "soon")] == [200] * 3
 
 
