@@ -99,3 +99,21 @@ AUDITS = Table(
     key=("audited_at", "table", "expectation", "column"),
     event_time="audited_at",
 )
+
+PARITY = Table(
+    "ops.parity",
+    columns(
+        compared_at=TIME,
+        domain=TEXT,
+        definitions_hash=TEXT,
+        feature=TEXT,
+        decisions=LONG,  # that were logged with their features and replayed, under these definitions
+        values=LONG,  # of the feature, one for each item that such a decision showed
+        equal=LONG,  # of them, bit for bit the same in the log and in the replay
+        share=DOUBLE,
+    ),
+    key=("compared_at", "domain", "feature"),
+    event_time="compared_at",
+    required=("definitions_hash", "decisions", "values", "equal", "share"),
+    ranges=(("values", 1, None), ("equal", 0, None), ("share", 0, 1)),
+)

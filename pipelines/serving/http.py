@@ -27,8 +27,8 @@ BUDGET = b"x-budget-ms"
 SLOWLY = 0.05
 """Weight of the newest ranking in the time that one is expected to take."""
 WAITING = 0.5
-"""Share of its budget that a ranking may wait here: under overload the queue is as long as it may be, and what
-is not seen here, sockets and the way back, needs the rest."""
+"""Share of its budget that a ranking may wait here: under overload the queue is as long as it may be, and
+what is not seen here, sockets and the way back, needs the rest."""
 ROOM = {"events": 16}
 """How many times as many requests of a scope may wait: events wait for Kafka, not for this process."""
 
