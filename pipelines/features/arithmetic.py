@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pipelines.features import program as p
 from pipelines.features.compiled import compiled
+
+LOGS = np.array([math.log1p(n) for n in range(1024)])
+"""log(1 + n) of small counts: most are."""
+
+
+@compiled
+def log_of(amount: float) -> float:
+    """log(1 + amount)."""
+    if 0.0 <= amount < LOGS.size:
+        whole = np.uint64(amount)
+        if whole == amount:
+            return float(LOGS[whole])
+    return float(np.log1p(amount))
 
 
 @compiled

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.features import program as p
+from pipelines.features.cells import cell, put
 from pipelines.features.compiled import compiled
 from pipelines.features.formulas import Asked, by_record, room_for
 from pipelines.features.kinds.amounts import OF_ITEMS, OF_USERS, in_thousandths, remember
@@ -164,7 +165,6 @@ def _block(program: Program, users: Ints, user: int, t: int, key: int) -> int:
 @compiled
 def _apply(program: Program, catalog: Lookups, t: int, records: Ints, row: int, block: int, act: Act) -> bool:
     late, time = False, act.time
-    numbers = records.view(np.float64)
     for s in range(program.targets[t, p.TARGET_FIRST], program.targets[t, p.TARGET_LAST]):
         if not program.steps[s, p.STEP_MASK] >> act.code & 1:
             continue
@@ -174,13 +174,13 @@ def _apply(program: Program, catalog: Lookups, t: int, records: Ints, row: int, 
             program.steps[s, p.STEP_ARG],
         )
         if op == p.LATEST:
-            records[row, at] = max(records[row, at], time)
+            put(records, row, at, max(cell(records, row, at), time))
         elif op == p.FIRST:
-            records[row, at] = max(records[row, at], p.LATER_THAN_ALL - time)
+            put(records, row, at, max(cell(records, row, at), p.LATER_THAN_ALL - time))
         elif op == p.LEARN:
-            learn(numbers, row, at, program.rewards[act.code], program.step_values[s], arg, time)
+            learn(records, row, at, program.rewards[act.code], program.step_values[s], arg, time)
         elif op == p.SUM:
-            add_up(numbers, row, at, catalog.numbers[act.version, arg] if act.version >= 0 else np.nan)
+            add_up(records, row, at, catalog.numbers[act.version, arg] if act.version >= 0 else np.nan)
         elif op == p.DISTINCT:
             late |= _remember(program, catalog, records, row, at, s, act)
         else:
@@ -242,7 +242,7 @@ def read(
     `query` are the hashes of the query's terms, see `words.query_terms`.
     """
     program, states, catalog = lent_program(program), lent_states(states), lent_catalog(catalog)
-    features = np.empty((items.size, program.features.shape[0]), np.float64)
+    features = np.empty((program.features.shape[0], items.size), np.float64).T  # a column lies together
     found = np.empty(features.shape, np.float32)
     versions, users = np.empty(items.size, np.int64), states.users
     asked = Asked(user, session_at(users, user, as_of, program.gap), as_query(query), as_of)

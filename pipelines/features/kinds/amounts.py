@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.features import program as p
-from pipelines.features.arithmetic import smoothed
+from pipelines.features.arithmetic import log_of, smoothed
 from pipelines.features.compiled import compiled
 from pipelines.features.declarations import ALL, ITEM, SLOTS, USER, VALUED, Aggregate, Declaration
 from pipelines.features.kinds.counters import reading_by, width_of
@@ -160,10 +160,12 @@ def _ones(word: np.uint64) -> int:
 
 
 @compiled
-def added_up(program: Program, f: int, n: Floats) -> float:
-    """The value of SUM_OF, MEAN_OF and DISTINCT_OF, of the numbers that they need."""
-    if program.features[f, p.FEATURE_OP] == p.MEAN_OF:
-        smooth = program.feature_values[f]
-        return float(smoothed(n[0], n[1], n[2] / n[3], smooth))
-    # A logarithm is for sizes; below zero there is none, and the value counts as unknown.
-    return float(np.log1p(n[0]) if program.features[f, p.FEATURE_LOG] else n[0])
+def added_up(program: Program, f: int, n: Floats, count: int, values: Floats) -> None:
+    """Fill values[:count] of SUM_OF, MEAN_OF and DISTINCT_OF, of the numbers n[:, :count] that they need."""
+    is_mean, is_log = program.features[f, p.FEATURE_OP] == p.MEAN_OF, program.features[f, p.FEATURE_LOG] != 0
+    for e in range(count):
+        if is_mean:
+            values[e] = smoothed(n[0, e], n[1, e], n[2, e] / n[3, e], program.feature_values[f])
+        else:
+            # A logarithm is for sizes; below zero there is none, and the value counts as unknown.
+            values[e] = log_of(n[0, e]) if is_log else n[0, e]

@@ -139,7 +139,11 @@ def given(
     """Fill column `f` from the request and the catalog: a number of the item, its age, its position, the
     time."""
     op, column = program.features[f, p.FEATURE_OP], program.features[f, p.FEATURE_ARG]
-    cycle = program.feature_values[f]
+    cycle, wave = program.feature_values[f], np.nan
+    if op == p.TIME:
+        angle = 2.0 * np.pi * (as_of % np.int64(cycle)) / cycle
+        is_sine = program.features[f, p.FEATURE_AGGREGATE] == p.SINE
+        wave = np.sin(angle) if is_sine else np.cos(angle)
     for j in range(versions.size):
         if op == p.NUMBER:
             features[j, f] = catalog.numbers[versions[j], column] if versions[j] != MISSING else np.nan
@@ -150,9 +154,7 @@ def given(
         elif op == p.POSITION:
             features[j, f] = positions[j]
         else:
-            angle = 2.0 * np.pi * (as_of % np.int64(cycle)) / cycle
-            is_sine = program.features[f, p.FEATURE_AGGREGATE] == p.SINE
-            features[j, f] = np.sin(angle) if is_sine else np.cos(angle)
+            features[j, f] = wave
 
 
 @compiled

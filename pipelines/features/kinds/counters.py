@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from pipelines.features import program as p
-from pipelines.features.arithmetic import smoothed
+from pipelines.features.arithmetic import log_of, smoothed
+from pipelines.features.cells import cell, put
 from pipelines.features.compiled import compiled
 from pipelines.features.declarations import (
     ALL,
@@ -203,34 +204,50 @@ def count(records: Ints, row: int, at: int, width: int, buckets: int, time: int,
     """Add the amount at word `at`; False when its bucket is too old to be kept."""
     if width:
         return add_in_bucket(records, row, at, buckets, time // width, amount)
-    records[row, at] += amount
+    put(records, row, at, cell(records, row, at) + amount)
     return True
 
 
 @compiled
-def counted(program: Program, f: int, as_of: int, n: Floats) -> float:
-    """The value of COUNT, RATE, RECENCY, IS_NEW and TREND, of the numbers that they need."""
-    op, value = program.features[f, p.FEATURE_OP], program.feature_values[f]
+def counted(program: Program, f: int, as_of: int, n: Floats, count: int, values: Floats) -> None:
+    """Fill values[:count] of COUNT, RATE, RECENCY, IS_NEW and TREND, of the numbers n[:, :count] that they
+    need."""
+    op, value, is_log = program.features[f, p.FEATURE_OP], program.feature_values[f], False
     if op == p.COUNT:
-        return float(np.log1p(n[0]) if program.features[f, p.FEATURE_LOG] else n[0])
+        is_log = program.features[f, p.FEATURE_LOG] != 0
+    for e in range(count):
+        if op == p.COUNT:
+            values[e] = log_of(n[0, e]) if is_log else n[0, e]
+        elif op == p.IS_NEW:
+            is_new = 1.0 if n[0, e] < value else 0.0
+            values[e] = np.nan if np.isnan(n[0, e]) else is_new
+        elif op == p.RECENCY:
+            passed = np.log1p(max(as_of - n[0, e], 0.0) / 1000.0)
+            values[e] = passed if n[0, e] > 0.0 else np.nan
     if op == p.RATE:
-        prior = n[2] / n[3]
-        if program.features[f, p.FEATURE_ARG]:
-            prior = smoothed(n[4], n[5], prior, value)
-        return float(smoothed(n[0], n[1], prior, value))
-    if op == p.IS_NEW:
-        is_new = 1.0 if n[0] < value else 0.0
-        return np.nan if np.isnan(n[0]) else is_new
-    if op == p.TREND:
-        return float(_trend(program, f, as_of, n[0], n[1], value))
-    return float(np.log1p(max(as_of - n[0], 0.0) / 1000.0)) if n[0] > 0.0 else np.nan
+        _rates(n, count, value, program.features[f, p.FEATURE_ARG] != 0, values)
+    elif op == p.TREND:
+        _trends(program, f, as_of, n, count, values)
 
 
 @compiled
-def _trend(program: Program, f: int, as_of: int, now: float, before: float, smooth: float) -> float:
+def _rates(n: Floats, count: int, smooth: float, has_prior: bool, values: Floats) -> None:
+    for e in range(count):
+        prior = n[2, e] / n[3, e]
+        if has_prior:
+            prior = smoothed(n[4, e], n[5, e], prior, smooth)
+        values[e] = smoothed(n[0, e], n[1, e], prior, smooth)
+
+
+@compiled
+def _trends(program: Program, f: int, as_of: int, n: Floats, count: int, values: Floats) -> None:
     shorter = _covered(program, f, 0, program.features[f, p.FEATURE_BUCKETS], as_of)
-    longer = _covered(program, f, 1, program.features[f, p.FEATURE_ARG], as_of)
-    return float(np.log((now + smooth) / (before * shorter / longer + smooth)))
+    longer, smooth = (
+        _covered(program, f, 1, program.features[f, p.FEATURE_ARG], as_of),
+        program.feature_values[f],
+    )
+    for e in range(count):
+        values[e] = np.log((n[0, e] + smooth) / (n[1, e] * shorter / longer + smooth))
 
 
 @compiled

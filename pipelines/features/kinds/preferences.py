@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.features import program as p
 from pipelines.features.arithmetic import smoothed
+from pipelines.features.cells import put, real_cell
 from pipelines.features.compiled import compiled
 from pipelines.features.declarations import ALL, SHOWN, SLOTS, VALUED, Aggregate, Declaration, window_ms
 from pipelines.features.lookups import MISSING, Lookups
@@ -94,24 +95,25 @@ class Taste(Declaration, frozen=True, tag="taste"):
 
 
 @compiled
-def learn(numbers: Floats, row: int, at: int, reward: float, rate: float, half_life: int, time: int) -> None:
+def learn(records: Ints, row: int, at: int, reward: float, rate: float, half_life: int, time: int) -> None:
     """Move the value Q at word `at + 1` towards the reward; `at` holds n, `at + 2` the time where both
     fade."""
+    n, value = real_cell(records, row, at), real_cell(records, row, at + 1)
     if half_life:
-        faded = fading(numbers[row, at + 2], time, half_life) if numbers[row, at] else 1.0
-        numbers[row, at] *= faded
-        numbers[row, at + 1] *= faded
-        numbers[row, at + 2] = max(numbers[row, at + 2], float(time)) if numbers[row, at] else float(time)
-    numbers[row, at] += 1.0
-    share = max(1.0 / numbers[row, at], rate)
-    numbers[row, at + 1] += share * (reward - numbers[row, at + 1])
+        since = real_cell(records, row, at + 2) if n else float(time)
+        faded = fading(since, time, half_life)
+        n, value = n * faded, value * faded
+        put(records, row, at + 2, max(since, float(time)) if n else float(time))
+    n += 1.0
+    put(records, row, at, n)
+    put(records, row, at + 1, value + max(1.0 / n, rate) * (reward - value))
 
 
 @compiled
-def learnt(numbers: Floats, row: int, at: int, half_life: int, as_of: int) -> float:
+def learnt(records: Ints, row: int, at: int, half_life: int, as_of: int) -> float:
     """Q as of a moment."""
-    faded = fading(numbers[row, at + 2], as_of, half_life) if half_life else 1.0
-    return float(numbers[row, at + 1] * faded)
+    faded = fading(real_cell(records, row, at + 2), as_of, half_life) if half_life else 1.0
+    return float(real_cell(records, row, at + 1) * faded)
 
 
 @compiled
@@ -121,19 +123,24 @@ def fading(since: float, time: int, half_life: int) -> float:
 
 
 @compiled
-def add_up(numbers: Floats, row: int, at: int, number: float) -> None:
+def add_up(records: Ints, row: int, at: int, number: float) -> None:
     """One more number at word `at`, and their sum behind it; a missing one changes nothing."""
     if not np.isnan(number):
-        numbers[row, at] += 1.0
-        numbers[row, at + 1] += number
+        put(records, row, at, real_cell(records, row, at) + 1.0)
+        put(records, row, at + 1, real_cell(records, row, at + 1) + number)
 
 
 @compiled
-def preferred(program: Program, f: int, n: Floats) -> float:
-    """The value of PREFERENCE, of the numbers that it needs."""
-    smooth, overall = program.feature_values[f], n[6] / n[7]
-    expected = smoothed(n[2], n[3], overall, smooth) * smoothed(n[4], n[5], overall, smooth) / overall
-    return float(smoothed(n[0], n[1], expected, smooth) - expected)
+def preferred(n: Floats, smooth: float, count: int, values: Floats) -> None:
+    """Fill values[:count] of PREFERENCE, of the numbers n[:, :count] that it needs."""
+    for e in range(count):
+        overall = n[6, e] / n[7, e]
+        expected = (
+            smoothed(n[2, e], n[3, e], overall, smooth)
+            * smoothed(n[4, e], n[5, e], overall, smooth)
+            / overall
+        )
+        values[e] = smoothed(n[0, e], n[1, e], expected, smooth) - expected
 
 
 @compiled
