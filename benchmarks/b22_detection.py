@@ -2,8 +2,9 @@
 
 One week fits, one calibrates, the next ones are judged in batches, as the streams do it; bots and thieves are
 there all the time. With a past that nobody has reviewed; with one whose last days were: of each the most
-unusual causes were shown and got the true verdict, and these days calibrate without what was confirmed; and
-with a past whose attacks were all confirmed. Nothing else is chosen by these labels."""
+unusual causes were shown and got the true verdict; without what was confirmed these days calibrate the models
+anew, or new models learn of both weeks; and with a past whose attacks were all confirmed. Nothing else is
+chosen by these labels."""
 
 from __future__ import annotations
 
@@ -213,8 +214,12 @@ def pasts(
         )
         said = confirmed_entities(reviews)
         own = {kind: between(rows[kind], start, until, said) for kind in models}
-        past = f"{settings.alerts.unusual_per_day} a day of {days} days"
-        yield past, judges_of(models, own, settings), shown
+        past = f"{settings.alerts.unusual_per_day} causes a day reviewed for {days} days"
+        yield f"{past}, calibrated anew", judges_of(models, own, settings), shown
+    cut = begin + 2 * FIT_MS
+    new = fitted_by({kind: between(rows[kind], begin, cut, said) for kind in models}, settings)
+    newest = {kind: between(rows[kind], cut, until, said) for kind in new}
+    yield f"{past}, trained anew", judges_of(new, newest, settings), shown
     everything = [
         Confirmed(*who, attack.first_ms, attack.last_ms + 1, name)
         for name, attack in attacks.items()
@@ -227,14 +232,20 @@ def fitted(
     rows: dict[str, pa.Table], begin: int, said: list[Confirmed], settings: Settings
 ) -> tuple[dict[str, OutlierModel], dict[str, Any]]:
     """(models of the first week's first days, vectors of the second week), without what is confirmed."""
-    models, later = {}, {}
-    for kind, table in rows.items():
-        earlier = between(table, begin, begin + FIT_MS, said)
-        next_week = between(table, begin + WEEK_MS, begin + 2 * WEEK_MS, said)
-        if len(earlier) >= settings.outliers.fewest_vectors <= len(next_week):
-            models[kind] = OutlierModel.fit(earlier, names=NAMES, seed=settings.training.seed)
-            later[kind] = next_week
+    earlier = {kind: between(table, begin, begin + FIT_MS, said) for kind, table in rows.items()}
+    models = fitted_by(earlier, settings)
+    later = {kind: between(rows[kind], begin + WEEK_MS, begin + 2 * WEEK_MS, said) for kind in models}
     return models, later
+
+
+def fitted_by(vectors: dict[str, Any], settings: Settings) -> dict[str, OutlierModel]:
+    """Models of the kinds that have enough vectors."""
+    fewest, seed = settings.outliers.fewest_vectors, settings.training.seed
+    return {
+        kind: OutlierModel.fit(own, names=NAMES, seed=seed)
+        for kind, own in vectors.items()
+        if len(own) >= fewest
+    }
 
 
 def between(table: pa.Table, since: int, until: int, said: list[Confirmed]) -> Any:
