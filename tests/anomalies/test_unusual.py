@@ -2,13 +2,20 @@
 
 import dataclasses
 
+import pyarrow as pa
+
 from pipelines.anomalies import incidents as of
 from pipelines.anomalies.alert_batches import Batch, Rules, State
-from pipelines.anomalies.alert_rows import alert_rows
+from pipelines.anomalies.alert_rows import alert_rows, utc
 from pipelines.anomalies.alerts import raise_incidents
 from pipelines.anomalies.desk import Desk, Filters, review_row
+from pipelines.anomalies.outlier_findings import outlier_findings
 from pipelines.anomalies.reviews import Evidence
 from pipelines.anomalies.silences import Silence
+from pipelines.anomalies.watched import OUTLIER_COLUMNS, watched
+from pipelines.contracts.gold import OUTLIERS
+from pipelines.contracts.types import arrow_schema
+from pipelines.contracts.watch import METRIC_VERDICTS
 from tests.builders_watch import MINUTE, NOON_MS, a_reason, an_outlier, config
 
 HOUR = 60 * MINUTE
@@ -129,3 +136,38 @@ def test_the_desk_tells_of_them_apart_and_puts_a_level_in_the_learnt_order():
 
 def alerts_shown(desk):
     return desk.queue(Filters(all=True))
+
+
+def arrived(*suspects, is_found=False):
+    """Rows of `watched.arrivals`."""
+    rows = [
+        {
+            **{"entity": f.entity, "entity_id": f.entity_id, "window_minutes": 5, "p_value": f.p},
+            **{"window_start": utc(f.window_start_ms), "window_end": utc(f.window_end_ms)},
+            **{"is_found": is_found, "calibration": "c1", "links": list(f.links.items()), "exposure": 1.0},
+            "reasons": [dataclasses.asdict(reason) for reason in f.reasons],
+        }
+        for f in suspects
+    ]
+    fields = [arrow_schema(OUTLIERS.schema).field(name) for name in OUTLIER_COLUMNS]
+    outliers = pa.array(rows, pa.struct(fields))
+    verdicts = pa.nulls(len(rows), pa.struct(list(arrow_schema(METRIC_VERDICTS.schema))))
+    return pa.table({"outlier": outliers, "verdict": verdicts})
+
+
+def test_rows_that_were_not_found_become_suspects_and_links_are_counted_when_their_day_is_over():
+    asked = []
+
+    def seen(links, since_ms):
+        asked.append((links, since_ms))
+        return dict.fromkeys(links, 40)
+
+    office = {"address": "office"}
+    clerks = [a_suspect(f"clerk{n}", n, links=office) for n in range(3)]
+    state, about = State(), config(samples_per_day=0)
+    for rows in (arrived(*clerks, a_suspect("usual", p=0.4)), arrived(a_suspect("late", 13 * 60 + 5, p=0.4))):
+        batch = watched(rows, outlier_findings, lambda _: [], seen, state, about)
+        state = raise_incidents(state, batch, batch.newest_ms, about, Rules()).state
+    assert asked == [(["address=office"], NOON_MS)]
+    shown_now = [sorted(i.members) for i in state.incidents.values() if i.kind == of.UNUSUAL]
+    assert sorted(shown_now) == [[f"user=clerk{n}"] for n in range(3)], "three of forty at an address"
