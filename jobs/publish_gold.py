@@ -12,6 +12,7 @@ from pipelines.gold.decision_outcomes import attribution_window
 from pipelines.gold.publish import corrections, publish
 from pipelines.gold.touched import Lake, arrivals
 from pipelines.io import delta
+from pipelines.io.holding import Holding
 from pipelines.launch import stream_job
 from pipelines.settings import Settings
 
@@ -20,11 +21,12 @@ def run(settings: Settings, spark: SparkSession, args: argparse.Namespace) -> li
     """Start the one query that reads silver's three tables: a row of gold may depend on all of them."""
     gap = timedelta(minutes=settings.gold.session_gap_minutes)
     reach, tables = attribution_window(args.domain), corrections(args.domain, gap)
+    holding = Holding(settings, "publish_gold", lambda: spark)
     lake = partial(Lake, partial(delta.read, spark, settings), partial(delta.next_revision, spark, settings))
 
     def write(rows: DataFrame, batch: delta.Batch) -> int:
         append = partial(delta.append_part, settings, batch)
-        return publish(rows, lake(append), tables, gap, reach)
+        return publish(rows, lake(append, holding.of(batch)), tables, gap, reach)
 
     new = arrivals(
         *(delta.stream(spark, settings, t) for t in (silver.EVENTS, silver.DECISIONS, silver.ITEMS))

@@ -43,6 +43,14 @@ def item_stats(events: DataFrame, decisions: DataFrame, revision: int) -> DataFr
     return ITEM_STATS.conform(found.withColumn("revision", F.lit(revision)))
 
 
+def without_gaps(rows: DataFrame, revision: int) -> DataFrame:
+    """Rows of gold.item_stats, zeros where a key came without any figures."""
+    nothing = F.create_map().cast("map<string,bigint>")
+    zeros = {"shown": F.lit(0), "counts": nothing, "users": F.lit(0), "revenue_minor": nothing}
+    filled = {name: F.coalesce(F.col(name), zero) for name, zero in zeros.items()}
+    return ITEM_STATS.conform(rows.withColumns({**filled, "revision": F.lit(revision)}))
+
+
 def rolling_item_stats(daily: DataFrame, days: Sequence[int], as_of: datetime.date) -> DataFrame:
     """Totals of the last `days` days up to and including `as_of`, for each item and each length in `days`.
 

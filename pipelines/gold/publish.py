@@ -10,6 +10,8 @@ Why the valid rows always end as one run over all of silver would give them, wha
   revision was computed later, from at least the same rows: an older result never wins.
 - The last batch that touches a key has read every row of it. Repeated after a kill, its append is there
   already or is made again.
+- Item statistics depend on `Holds` too. These belong to a batch, a repeated one has the same, and each batch
+  computes again what differs from the one before.
 - A session's key is its start, which a late row can move. So a batch reads its users from the first to the
   last row of all sessions its rows are in or next to, and removes those of them that are no longer found.
 """
@@ -27,9 +29,9 @@ from pipelines.contracts.table import Table
 from pipelines.domain import Domain
 from pipelines.gold.decision_outcomes import decision_outcomes
 from pipelines.gold.engagement import by_item, engagement
-from pipelines.gold.item_stats import item_stats
+from pipelines.gold.item_stats import item_stats, without_gaps
 from pipelines.gold.sessions import sessions
-from pipelines.gold.stretches import Stretches
+from pipelines.gold.stretches import DAY, Stretches
 from pipelines.gold.touched import Lake, Touched, ticks, touched, with_removals
 from pipelines.gold.user_profiles import user_profiles
 
@@ -60,7 +62,8 @@ def publish(
     with touched(batch, lake, gap, reach) as found:
         for table, correct in tables.items():
             if found.rows:
-                lake.append(correct(lake, found, lake.next_revision(table)), table, found.is_small)
+                is_small = found.is_small and not lake.holds.changed
+                lake.append(correct(lake, found, lake.next_revision(table)), table, is_small)
         return found.rows
 
 
@@ -73,11 +76,24 @@ def _sessions(batch: Touched, gap: timedelta, revision: int) -> DataFrame:
 
 
 def _item_stats(lake: Lake, batch: Touched, revision: int) -> DataFrame:
-    """Whole days of the batch's items."""
-    days = batch.when.whole_days()
-    keys = batch.acts.select(F.explode("items").alias("item_id"), F.to_date("at").alias("day")).distinct()
-    found = item_stats(lake.events(days), lake.decisions(days), revision)
-    return found.join(keys, ["item_id", "day"], how="left_semi")
+    """Whole days of the batch's items, and of those on which entities acted whose hold has changed; zeros
+    where all who acted are held."""
+    days, item, holds = batch.when.whole_days(), F.explode("items").alias("item_id"), lake.holds
+    keys = batch.acts.select(item, F.to_date("at").alias("day"))
+    if holds.changed:
+        later = holds.since()
+        done, shown = holds.moved(lake.events(later)), holds.moved(lake.decisions(later))
+        day = F.col("event_date").alias("day")
+        moved = done.where(F.col("item_id").isNotNull()).select("item_id", day)
+        moved = batch.keep(moved.unionAll(shown.select(item, day)).distinct())
+        number = F.unix_date("day").alias("number")
+        days = days.and_also(Stretches.of_ticks((r.number for r in moved.select(number).collect()), DAY))
+        keys = keys.unionAll(moved)
+    events, decisions = holds.taught(lake.events(days)), holds.taught(lake.decisions(days))
+    found, keys = item_stats(events, decisions, revision), keys.distinct()
+    if not holds.are_there:
+        return found.join(keys, ["item_id", "day"], how="left_semi")
+    return without_gaps(keys.join(found, ["item_id", "day"], how="left"), revision)
 
 
 def _engagement(lake: Lake, batch: Touched, domain: Domain, revision: int) -> DataFrame:

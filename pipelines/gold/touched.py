@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, Row
@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from pipelines.contracts import gold, silver
 from pipelines.contracts.table import Table
+from pipelines.gold.holds import Holds
 from pipelines.gold.stretches import MINUTE, Stretches, tick
 
 INTERACTION, LIST, VERSION = "interaction", "list", "version"
@@ -25,12 +26,13 @@ class Lake:
     """How tables are read and written: Delta's functions, given by the job.
 
     `next_revision` of a table is higher than every revision that the table holds. `append` takes the rows,
-    their table, and whether they surely are few.
+    their table, and whether they surely are few. `holds` are those of the micro-batch.
     """
 
     read: Callable[[Table], DataFrame]
     next_revision: Callable[[Table], int]
     append: Callable[[DataFrame, Table, bool], object]
+    holds: Holds = field(default_factory=Holds)
 
     def events(self, when: Stretches) -> DataFrame:
         """Silver's interactions of those times."""

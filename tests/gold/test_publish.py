@@ -8,6 +8,7 @@ import pytest
 
 from jobs import publish_gold
 from pipelines.contracts import gold, silver
+from pipelines.contracts.watch import ALERTS, REVIEWS
 from pipelines.gold.decision_outcomes import decision_outcomes
 from pipelines.gold.engagement import engagement
 from pipelines.gold.item_stats import item_stats
@@ -15,6 +16,7 @@ from pipelines.gold.sessions import sessions
 from pipelines.gold.user_profiles import user_profiles
 from pipelines.io import checkpoints, delta
 from tests.builders_gold import a_decision, a_history, a_shop, an_event, an_item, at, rows_of
+from tests.builders_watch import a_review
 
 GAP = datetime.timedelta(minutes=30)
 PUBLISHED = (
@@ -101,6 +103,47 @@ def test_micro_batches_end_as_one_run_over_all_and_a_killed_one_is_repeated(spar
     publish(spark, in_small_steps)
     assert {table: delta.version(spark, in_small_steps, table) for table in PUBLISHED} == written
     assert_as_at_once(spark, in_small_steps)
+
+
+def test_acts_of_held_entities_leave_item_statistics_and_come_back(spark, settings):
+    bots = [an_event(n, "click", "bot", item_id=name, event_id=name) for n, name in enumerate(("hat", "bag"))]
+    arrive(spark, settings, silver.EVENTS, [an_event(1, "click", item_id="hat", event_id="a"), *bots])
+    arrive(spark, settings, silver.DECISIONS, [a_decision(2, ["hat"], "bot", decision_id="d")])
+    publish(spark, settings)
+    whole = {"hat": (1, {"click": 2}, 2), "bag": (0, {"click": 1}, 1)}
+    assert stats(spark, settings) == whole
+    hold(spark, settings, "one", "bot")
+    passing(spark, settings, "b")
+    held = {"hat": (0, {"click": 1}, 1), "bag": (0, {}, 0)}
+    assert stats(spark, settings) == held
+    # The batch is repeated after a kill, and a verdict has come meanwhile: the next batch takes it up.
+    arrive(spark, settings, REVIEWS, [a_review("one", "false_alarm", entities=[])])
+    checkpoint = checkpoints.local_path(checkpoints.location(settings, "publish_gold"))
+    max((checkpoint / "commits").glob("[0-9]*"), key=lambda path: int(path.name)).unlink()
+    publish(spark, settings)
+    assert stats(spark, settings) == held
+    passing(spark, settings, "c")
+    assert stats(spark, settings) == whole
+
+
+def hold(spark, settings, incident, user):
+    end = at(60)
+    member = {"entity": "user", "entity_id": user, "p": 1e-6, "exposure": 9.0}
+    member |= {"window_start": at(0), "window_end": end}
+    about = {"fingerprint": "f", "kind": "outlier", "severity": 9.0, "opened_at": end, "day": end.date()}
+    about |= {"incident_id": incident, "level": "critical", "state": "open", "entities": 1, "revision": 1}
+    arrive(spark, settings, ALERTS, [about | {"members": [member]}])
+
+
+def passing(spark, settings, event_id):
+    """A micro-batch of something that no item is in."""
+    arrive(spark, settings, silver.EVENTS, [an_event(3, "search", "cas", event_id=event_id)])
+    publish(spark, settings)
+
+
+def stats(spark, settings):
+    rows = delta.latest(spark, settings, gold.ITEM_STATS).toArrow().to_pylist()
+    return {row["item_id"]: (row["shown"], dict(row["counts"]), row["users"]) for row in rows}
 
 
 def forget_last_commit(settings, table, version):
