@@ -131,7 +131,7 @@ def judged(
                     kept = msgspec.msgpack.encode(shop.remembered())
                     copy = ShopWatch(domain.metrics, watch, msgspec.msgpack.decode(kept, type=Learnt))
                     outages[name].append(_is_found(copy, {b: found[b] for b in ahead}))
-        for row in shop.judge(begin, found[begin], ()):
+        for row in shop.judge(begin, found[begin], (), every=False):
             if row["alert"]:
                 age = next((age for age in AGES if age[0] <= day < age[1]), None)
                 alerts[row["segment"] == ALL, age or AGES[0]] += 1
@@ -141,7 +141,7 @@ def judged(
 def _is_found(shop: ShopWatch, ahead: dict[int, Window]) -> bool:
     for begin, window in ahead.items():
         closed = {key: (0.0, number[1]) if key[0] in BOUGHT else number for key, number in window.items()}
-        rows = shop.judge(begin, closed, ())
+        rows = shop.judge(begin, closed, (), every=False)
         if any(row["alert"] and row["metric"] in BOUGHT and row["segment"] == ALL for row in rows):
             return True
     return False

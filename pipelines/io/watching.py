@@ -30,6 +30,7 @@ from pipelines.settings import Settings
 log = logging.getLogger("lakepulse.watch")
 LIVE_MS = 60 * MINUTE_MS
 """Rows that are younger when they come tell that the shop's clock is ours."""
+ALERT = ("metric", "segment", "direction", "value", "expected")
 CHUNK = 2_016
 """Windows that are read at once."""
 
@@ -44,7 +45,12 @@ class Kept(msgspec.Struct):
 
 
 def ticks(spark: SparkSession) -> DataFrame:
-    """A row a second, with a null minute: windows become complete while nothing comes."""
+    """A row a second, with a null minute: windows become complete while nothing comes.
+
+    The source knows no end of what is there. Without the wrapper a run over what is there would be a single
+    micro-batch, after a kill only the one that was not finished.
+    """
+    spark.conf.set("spark.sql.streaming.triggerAvailableNowWrapper.enabled", "true")
     rate = spark.readStream.format("rate").option("rowsPerSecond", 1).load()
     return rate.select(F.lit(None).cast("timestamp").alias("minute"))
 
@@ -123,9 +129,7 @@ class Watcher:
             rows += _judged(shop, some, window, events, recent)
         for row in rows:
             if row["alert"]:
-                log.warning(
-                    "%s@%s: %s below %s", row["metric"], row["segment"], row["value"], row["expected"]
-                )
+                log.warning("%s@%s is %s: %s, expected %s", *(row[name] for name in ALERT))
         revision = delta.next_revision(spark, self.settings, METRIC_VERDICTS)
         written = packed(verdict_rows(rows, revision)) if rows else b""
         return Kept(batch.writer, batch.id, shop.remembered(), written)

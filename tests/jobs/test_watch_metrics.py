@@ -4,6 +4,7 @@ verdicts wherever its process ends."""
 import argparse
 import dataclasses
 import datetime
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pyarrow as pa
 import pytest
 
 from jobs import watch_metrics
+from pipelines import cli
 from pipelines import settings as settings_module
 from pipelines.anomalies.drop_findings import drop_findings
 from pipelines.anomalies.findings import DROP, Reason
+from pipelines.anomalies.metric_watch import Learnt, ShopWatch
 from pipelines.contracts.gold import ENGAGEMENT
 from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import METRIC_VERDICTS
@@ -181,7 +184,29 @@ def test_late_rows_count_until_a_window_is_complete_and_silence_completes_it(set
     assert verdicts(settings)["clicks", "all", at(32)]["value"] == 0.0
 
 
-def test_the_calendar_is_heeded(settings, spark):
+def test_a_month_of_silence_is_passed_at_once_with_the_rows_of_walking_through_them(settings, monkeypatch):
+    def told(metrics_watch, begins, recent):
+        return list(watching._judged(metrics_watch, begins, {}, (), recent))
+
+    hour, found = 3_600_000, []
+    first = round(at(0).timestamp() * 1000)
+    for is_walked in (False, True):
+        shop = ShopWatch(SHOP.metrics, settings.watch, Learnt())
+        for number in range(200):
+            rows = rows_of([number])
+            window = {(row["metric"], row["segment"]): (row["value"], row["exposure"] or 0) for row in rows}
+            shop.judge(first + number * hour, window, ())
+        begins = range(first + 200 * hour, first + 200 * hour + 32 * 24 * hour, hour)
+        with monkeypatch.context() as walking:
+            if is_walked:
+                walking.setattr(ShopWatch, "is_still", False)
+            rows = told(shop, begins, begins[-48])
+        found.append((repr(rows), [group.state for group in shop.remembered().groups], shop.learnt.next_ms))
+    assert found[0] == found[1]
+    assert "True" in found[0][0]
+
+
+def test_the_calendar_is_heeded_and_the_command_line_tells_the_latest(settings, spark, monkeypatch, capsys):
     path = settings.state / "calendar.yml"
     path.write_text(f"[{{name: sale, start: '{at(20)}', end: '{at(22)}', metrics: clicks}}]")
     publish(settings, rows_of(range(30)))
@@ -197,3 +222,13 @@ def test_the_calendar_is_heeded(settings, spark):
         "known event: sale",
         "too little history",
     ]
+    monkeypatch.setenv("LAKEPULSE__PATHS__STATE", str(settings.state))
+    assert cli.main(["metrics", "click*", "--segment", "source=*", "--json"]) == 0
+    latest = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = ("clicks", "click_through")
+    every = {(metric, segment) for metric in names for segment in ("source=web", "source=mobile")}
+    assert {(row["metric"], row["segment"]) for row in latest} == every
+    assert {row["window_end"][:13] for row in latest} == {f"{at(29):%Y-%m-%dT%H}"}
+    assert all(0 < row["detectable"] < 3 for row in latest)
+    assert cli.main(["metrics"]) == 0
+    assert "clicks@all" in capsys.readouterr().out

@@ -1,0 +1,153 @@
+"""Kill the streams of the watch with SIGKILL in the middle of their micro-batches and start them again: the
+rows are those of one clean run, and none is there twice."""
+
+import os
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from pipelines import settings as settings_module
+from pipelines.contracts.gold import BEHAVIOUR_VECTORS, OUTLIERS
+from pipelines.contracts.ops import OUTLIER_BATCHES
+from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
+from pipelines.contracts.watch import METRIC_VERDICTS
+from pipelines.io import delta, lake
+from tests import apart
+from tests.builders_gold import SHOP, a_history, an_event
+from tests.builders_gold import rows_of as silver_rows
+from tests.jobs.test_watch_metrics import DAYS, publish, rows_of
+from tests.test_exactly_once import unfinished
+
+
+class Installation:
+    """A state folder of its own, with one stream of the watch."""
+
+    def __init__(self, state, job, domain, **settings):
+        self.job, self.domain = job, domain
+        given = {f"LAKEPULSE__{name.upper()}": str(value) for name, value in settings.items()}
+        given |= {"LAKEPULSE__PATHS__STATE": str(state), "LAKEPULSE__SPARK__DRIVER_MEMORY": "1g"}
+        self.environment = os.environ | given
+        self.settings = settings_module.load(environ=given)
+        self.settings.state.mkdir(parents=True, exist_ok=True)
+        self.process = None
+
+    def command(self, *more):
+        return [sys.executable, "-m", f"jobs.{self.job}", "--domain", str(self.domain), *more]
+
+    def start(self):
+        with (self.settings.state / "stream.log").open("a") as log:
+            self.process = apart.start(self.command(), self.environment, log)
+
+    def finish(self):
+        """Let the stream do what there is, to its end."""
+        apart.run_to_end(self.command("--once"), self.environment)
+
+    def killed_in_a_batch(self, chance):
+        """Start the stream and kill it a moment after it planned a micro-batch; whether it was in it."""
+        checkpoint = self.settings.state / "checkpoints" / self.job
+        owner, began = self.settings.state / "checkpoints" / "_owners" / f"{self.job}.json", time.time()
+        deadline = time.monotonic() + 300
+        self.start()
+        while not (owner.exists() and owner.stat().st_mtime > began and unfinished(checkpoint)):
+            said = (self.settings.state / "stream.log").read_text()[-3000:]
+            assert self.process.poll() is None, said
+            assert time.monotonic() < deadline, said
+        time.sleep(chance.random() * 3)
+        apart.kill(self.process)
+        return unfinished(checkpoint)
+
+
+def killed_and_clean(killed, clean, feed, parts):
+    """Feed one installation part by part, with a kill in between, the other at once; both then have done all
+    there is."""
+    chance, hits = np.random.default_rng(4), 0
+    try:
+        for part in range(parts):
+            feed(killed.settings, part)
+            hits += killed.killed_in_a_batch(chance)
+    finally:
+        if killed.process is not None and killed.process.poll() is None:
+            apart.kill(killed.process)
+    killed.finish()
+    for part in range(parts):
+        feed(clean.settings, part)
+    clean.finish()
+    assert hits, "no kill came before the end of a micro-batch"
+
+
+def valid(settings, table, but=()):
+    """The valid rows of a table by key, without what differs between runs."""
+    rows = lake.rows(settings, table, table.schema.names).to_pylist()
+    kept = [{name: value for name, value in row.items() if name not in but} for row in rows]
+    return {tuple(str(row[name]) for name in table.key): row for row in kept}
+
+
+@pytest.fixture
+def corner(tmp_path):
+    """A domain file of the tests' small shop."""
+    file = tmp_path / "corner.yml"
+    file.write_text(SHOP)
+    return file
+
+
+def test_verdicts_on_metrics(corner, tmp_path):
+    rows, parts = rows_of(range(DAYS * 24), (DAYS * 24 - 30, {"source=web": 0.7})), 3
+    told = {"window_minutes": 60, "settle_minutes": 60, "level_lag_minutes": 180, "published_hours": 10_000}
+    about = {f"watch__{name}": value for name, value in told.items()} | {"streams__watch_trigger_ms": 100}
+    killed, clean = (
+        Installation(tmp_path / n, "watch_metrics", corner, **about) for n in ("killed", "clean")
+    )
+    size = -(-len(rows) // parts)
+    killed_and_clean(killed, clean, lambda s, n: publish(s, rows[n * size : (n + 1) * size]), parts)
+    found = valid(killed.settings, METRIC_VERDICTS, {"revision"})
+    assert found == valid(clean.settings, METRIC_VERDICTS, {"revision"})
+    assert lake.stored_rows(killed.settings, METRIC_VERDICTS) == len(found) > 1_000
+    assert [row for row in found.values() if row["alert"]]
+
+
+def test_behaviour_vectors(corner, tmp_path):
+    done, lists, versions = a_history(seed=5, rows=240)
+    done.append(an_event(60 * 60, event_id="last"))
+    parts = 3
+
+    def feed(settings, part):
+        for table, rows in ((EVENTS, done), (DECISIONS, lists), (ITEMS, versions)):
+            rows = sorted(rows, key=lambda row: row[table.event_time])
+            size = -(-len(rows) // parts)
+            delta.ensure_local(settings, table)
+            own = silver_rows(table, rows)
+            delta.append_arrow(own.slice(part * size, size), table, settings, mark="")
+
+    about = {"streams__behaviour_trigger_ms": 100}
+    killed, clean = (
+        Installation(tmp_path / n, "watch_behaviour", corner, **about) for n in ("killed", "clean")
+    )
+    killed_and_clean(killed, clean, feed, parts)
+    found = valid(killed.settings, BEHAVIOUR_VECTORS, {"revision"})
+    assert found == valid(clean.settings, BEHAVIOUR_VECTORS, {"revision"})
+    assert len(found) > 400
+
+
+def test_outliers(walked, tmp_path):
+    names = BEHAVIOUR_VECTORS.schema.names
+    vectors = lake.rows(walked.settings, BEHAVIOUR_VECTORS, names).sort_by("window_start")
+    parts, size = 3, -(-vectors.num_rows // 3)
+
+    def feed(settings, part):
+        delta.ensure_local(settings, BEHAVIOUR_VECTORS)
+        delta.append_arrow(vectors.slice(part * size, size), BEHAVIOUR_VECTORS, settings, mark="")
+
+    about = {"streams__outliers_trigger_ms": 100, "streams__max_files_per_trigger": 1}
+    about |= {"mlflow__tracking_uri": walked.settings.tracking_uri}
+    killed, clean = (
+        Installation(tmp_path / n, "watch_outliers", "shop", **about) for n in ("killed", "clean")
+    )
+    killed_and_clean(killed, clean, feed, parts)
+    found = valid(killed.settings, OUTLIERS)
+    assert found == valid(clean.settings, OUTLIERS)
+    assert lake.stored_rows(killed.settings, OUTLIERS) == len(found) == vectors.num_rows
+    batches = [valid(one.settings, OUTLIER_BATCHES, {"batch_id"}) for one in (killed, clean)]
+    assert batches[0] == batches[1]
+    assert any(row["p_value"] is not None for row in found.values())
