@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import settings as settings_module
-from pipelines.contracts.gold import BEHAVIOUR_VECTORS, OUTLIERS
-from pipelines.contracts.ops import OUTLIER_BATCHES
+from pipelines.contracts.gold import BEHAVIOUR_VECTORS
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
 from pipelines.contracts.watch import METRIC_VERDICTS
 from pipelines.io import delta, lake
@@ -128,26 +127,3 @@ def test_behaviour_vectors(corner, tmp_path):
     found = valid(killed.settings, BEHAVIOUR_VECTORS, {"revision"})
     assert found == valid(clean.settings, BEHAVIOUR_VECTORS, {"revision"})
     assert len(found) > 400
-
-
-def test_outliers(walked, tmp_path):
-    names = BEHAVIOUR_VECTORS.schema.names
-    vectors = lake.rows(walked.settings, BEHAVIOUR_VECTORS, names).sort_by("window_start")
-    parts, size = 3, -(-vectors.num_rows // 3)
-
-    def feed(settings, part):
-        delta.ensure_local(settings, BEHAVIOUR_VECTORS)
-        delta.append_arrow(vectors.slice(part * size, size), BEHAVIOUR_VECTORS, settings, mark="")
-
-    about = {"streams__outliers_trigger_ms": 100, "streams__max_files_per_trigger": 1}
-    about |= {"mlflow__tracking_uri": walked.settings.tracking_uri}
-    killed, clean = (
-        Installation(tmp_path / n, "watch_outliers", "shop", **about) for n in ("killed", "clean")
-    )
-    killed_and_clean(killed, clean, feed, parts)
-    found = valid(killed.settings, OUTLIERS)
-    assert found == valid(clean.settings, OUTLIERS)
-    assert lake.stored_rows(killed.settings, OUTLIERS) == len(found) == vectors.num_rows
-    batches = [valid(one.settings, OUTLIER_BATCHES, {"batch_id"}) for one in (killed, clean)]
-    assert batches[0] == batches[1]
-    assert any(row["p_value"] is not None for row in found.values())

@@ -229,6 +229,6 @@ def test_the_calendar_is_heeded_and_the_command_line_tells_the_latest(settings, 
     every = {(metric, segment) for metric in names for segment in ("source=web", "source=mobile")}
     assert {(row["metric"], row["segment"]) for row in latest} == every
     assert {row["window_end"][:13] for row in latest} == {f"{at(28):%Y-%m-%dT%H}"}
-    assert all(0 < row["detectable"] < 3 for row in latest)
+    assert all(row["detectable"] > 0 for row in latest)
     assert cli.main(["metrics"]) == 0
     assert "clicks@all" in capsys.readouterr().out
