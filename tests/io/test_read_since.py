@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.io.lmdb_environment import _GENERATIONS
+from pipelines.io.changes import GENERATIONS
 from pipelines.io.lmdb_store import LmdbStore
 from tests.io.store_processes import PLACE, VERSION, key
 
@@ -47,7 +47,7 @@ def test_changes_of_items_and_values_are_told_and_those_of_users_are_not(store):
 def test_a_reader_of_long_ago_or_of_another_store_reads_everything(store, tmp_path):
     write(store, key(1, b"i"))
     _, first = since(store, None)
-    for _ in range(_GENERATIONS):
+    for _ in range(GENERATIONS):
         write(store, key(2, b"i"))
     assert since(store, first.generation)[0] is None
     with LmdbStore(tmp_path / "other", VERSION, readonly=False) as other:
