@@ -56,7 +56,7 @@ def test_a_reader_of_long_ago_or_of_another_store_reads_everything(store, tmp_pa
 
 
 def test_a_transaction_that_changes_very_much_is_told_as_anything(store, monkeypatch):
-    monkeypatch.setattr("pipelines.io.lmdb_environment._MANY", 20)
+    monkeypatch.setattr("pipelines.io.changes._MANY", 20)
     write(store, key(1, b"i"))
     _, first = since(store, None)
     write(store, *(key(n, b"i") for n in range(5)))
