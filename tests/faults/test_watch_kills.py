@@ -1,18 +1,30 @@
 """Kill the streams of the watch with SIGKILL in the middle of their micro-batches and start them again: the
 rows are those of one clean run, and none is there twice."""
 
+import datetime
 import os
 import sys
 import time
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from pipelines import settings as settings_module
-from pipelines.contracts.gold import BEHAVIOUR_VECTORS
+from pipelines.anomalies.behaviour import NAMES
+from pipelines.anomalies.calibrating import calibrated
+from pipelines.anomalies.calibration import Rule
+from pipelines.contracts.gold import BEHAVIOUR_VECTORS, OUTLIERS
+from pipelines.contracts.ops import OUTLIER_BATCHES
 from pipelines.contracts.silver import DECISIONS, EVENTS, ITEMS
+from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import METRIC_VERDICTS
 from pipelines.io import delta, lake
+from pipelines.models import package
+from pipelines.models.outliers import OutlierModel
+from pipelines.models.registered import Training
+from pipelines.models.registry import Registry
 from tests import apart
 from tests.builders_gold import SHOP, a_history, an_event
 from tests.builders_gold import rows_of as silver_rows
@@ -127,3 +139,58 @@ def test_behaviour_vectors(corner, tmp_path):
     found = valid(killed.settings, BEHAVIOUR_VECTORS, {"revision"})
     assert found == valid(clean.settings, BEHAVIOUR_VECTORS, {"revision"})
     assert len(found) > 400
+
+
+def vectors_of(part, size=1_500):
+    """Behaviour vectors of users in one window, a few of them unlike the others."""
+    vectors = np.random.default_rng(part).gamma(2.0, 5.0, (size, len(NAMES)))
+    vectors[:3] = 1e6
+    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(minutes=5 * part)
+    columns = {
+        "entity": ["user"] * size,
+        "entity_id": [f"u{n}" for n in range(size)],
+        "window_minutes": np.full(size, 5, np.int32),
+        "window_start": [start] * size,
+        "day": [start.date()] * size,
+        "vector": list(vectors),
+        "links": pa.array([[("device", "d")]] * size, pa.map_(pa.string(), pa.string())),
+        "exposure": np.full(size, 2.0),
+        "revision": np.ones(size, np.int64),
+    }
+    return pa.table(columns, schema=arrow_schema(BEHAVIOUR_VECTORS.schema))
+
+
+def promoted(uri, folder):
+    """An outlier model of such vectors, in charge."""
+    taught, later = (vectors_of(100 + n)["vector"].combine_chunks().flatten() for n in range(2))
+    taught, later = (part.to_numpy().reshape(-1, len(NAMES))[3:] for part in (taught, later))
+    models = {"user/5": OutlierModel.fit(taught, names=NAMES, seed=1)}
+    package.save_outliers(folder, calibrated(models, {"user/5": later}, Rule()), {"user/5": taught})
+    example = pd.DataFrame(taught[:2], columns=list(NAMES))
+    registry = Registry(uri)
+    made = Training("killshop-outliers", "killshop", folder, example, {}, {}, {}, "unknown", 0)
+    registry.promote(made.name, registry.register(made))
+
+
+def test_judged_vectors(corner, tmp_path, mlflow_server):
+    promoted(mlflow_server.uri, tmp_path / "package")
+    corner.write_text(SHOP.replace("name: corner", "name: killshop"))
+    parts = 3
+
+    def feed(settings, part):
+        delta.ensure_local(settings, BEHAVIOUR_VECTORS)
+        delta.append_arrow(vectors_of(part), BEHAVIOUR_VECTORS, settings, mark="")
+
+    about = {"streams__outliers_trigger_ms": 100, "mlflow__tracking_uri": mlflow_server.uri}
+    killed, clean = (
+        Installation(tmp_path / n, "watch_outliers", corner, **about) for n in ("killed", "clean")
+    )
+    killed_and_clean(killed, clean, feed, parts)
+    # What is found depends on what was judged together; everything else is the row's own.
+    found = valid(killed.settings, OUTLIERS, {"is_found", "revision"})
+    assert found == valid(clean.settings, OUTLIERS, {"is_found", "revision"})
+    assert lake.stored_rows(killed.settings, OUTLIERS) == len(found) == 1_500 * parts
+    batches = lake.rows(killed.settings, OUTLIER_BATCHES, ["vectors"])["vectors"].to_pylist()
+    assert sum(batches) == len(found)
+    rows = lake.rows(killed.settings, OUTLIERS, ["entity_id", "is_found"]).to_pylist()
+    assert {row["entity_id"] for row in rows if row["is_found"]} == {"u0", "u1", "u2"}
