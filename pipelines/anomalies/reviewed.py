@@ -154,7 +154,8 @@ def learn(names: tuple[str, ...], reviewed: Reviewed) -> tuple[Order | None, Evi
     _, first = np.unique(reviewed.incident, return_index=True)
     times = np.sort(reviewed.at_ms[first])
     count = len(times)
-    earlier = reviewed.at_ms < times[count - round(LATER * count)] if count else np.zeros(0, bool)
+    later = max(1, round(LATER * count))
+    earlier = reviewed.at_ms < times[count - later] if count else np.zeros(0, bool)
     before, after = reviewed.part(earlier), reviewed.part(~earlier)
     if min(*before.counts, *after.counts) < FEWEST:
         told = f"{count} reviews are too few: earlier and later ones need {FEWEST} of each verdict"

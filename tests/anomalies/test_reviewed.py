@@ -76,8 +76,10 @@ def test_what_only_earlier_reviews_say_is_not_used():
     assert learn(NAMES, dataclasses.replace(reviews, confirmed=turned))[0] is None
 
 
-def test_few_reviews_teach_nothing():
-    order, evidence = learn(NAMES, some_reviews(20, 1, told=True)[1])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 20])
+def test_few_reviews_teach_nothing(count):
+    some = some_reviews(20, 1, told=True)[1]
+    order, evidence = learn(NAMES, some.part(np.arange(20) < count))
     assert (order, evidence.low, evidence.is_better) == (None, None, False)
     assert "too few" in evidence.told
 
