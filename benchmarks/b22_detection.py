@@ -168,6 +168,18 @@ def right(incident: Incident, attacks: dict[str, Attack]) -> set[str]:
     }
 
 
+def simulated(
+    seed: int, rate: float, weeks: int, settings: Settings
+) -> tuple[Played, dict[str, pa.Table], int]:
+    """(a shop under attack for so many weeks, its vectors by kind, when the first week begins)."""
+    config = ShopConfig(seed=seed, rate=rate, malformed_share=0.0)
+    first = config.start_ms // DAY_MS * DAY_MS
+    kinds = [Kind.of(text) for text in settings.outliers.watched]
+    history_ms = settings.outliers.history_hours * 3_600_000
+    whole = played(config, first + weeks * WEEK_MS + 2 * DAY_MS)
+    return whole, by_week(whole.recent, kinds, first, weeks, history_ms), first + DAY_MS
+
+
 def main() -> None:
     """Simulate, judge, group, compare with the labels."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -176,13 +188,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=23)
     args = parser.parse_args()
     settings = settings_module.load(environ={})
-    config = ShopConfig(seed=args.seed, rate=args.rate, malformed_share=0.0)
-    first = config.start_ms // DAY_MS * DAY_MS
-    kinds = [Kind.of(text) for text in settings.outliers.watched]
-    history_ms = settings.outliers.history_hours * 3_600_000
-    whole = played(config, first + args.weeks * WEEK_MS + 2 * DAY_MS)
-    rows = by_week(whole.recent, kinds, first, args.weeks, history_ms)
-    begin = first + DAY_MS
+    whole, rows, begin = simulated(args.seed, args.rate, args.weeks, settings)
     since, until = begin + 2 * WEEK_MS, begin + args.weeks * WEEK_MS
     last = until - 2 * DAY_MS  # windows of a day close late
     attacks = {n: a for n, a in whole.attacks.items() if since <= a.first_ms and a.last_ms < last}

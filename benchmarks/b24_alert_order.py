@@ -14,16 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import harness
-from benchmarks.b22_detection import FIT_MS, WEEK_MS, between, by_week, fitted, judges_of, played, right
+from benchmarks.b22_detection import FIT_MS, WEEK_MS, between, fitted, judges_of, right, simulated
 from benchmarks.b22_queue import days_of_queue
 from pipelines import settings as settings_module
-from pipelines.anomalies.behaviour import DAY_MS, Kind
+from pipelines.anomalies.behaviour import DAY_MS
 from pipelines.anomalies.calibrating import ReviewedPast
 from pipelines.anomalies.incidents import Incident, weight
 from pipelines.anomalies.reviewed import average_precision, learn, order_by, reviewed_vectors
 from pipelines.anomalies.reviews import millis, settled
 from pipelines.models.outlier_training import WINDOW_COLUMNS
-from pipelines.simulate.config import ShopConfig
 
 CAPACITIES = (3, 5, 10)
 DAYS = 21
@@ -39,13 +38,8 @@ def main() -> None:
     settings = settings_module.load(environ={})
     alerts = dataclasses.replace(settings.alerts, unusual_per_day=args.a_day)
     settings = dataclasses.replace(settings, alerts=alerts)
-    config = ShopConfig(seed=args.seed, rate=args.rate, malformed_share=0.0)
-    first = config.start_ms // DAY_MS * DAY_MS
-    kinds = [Kind.of(text) for text in settings.outliers.watched]
-    history_ms = settings.outliers.history_hours * 3_600_000
-    whole = played(config, first + 4 * WEEK_MS + 2 * DAY_MS)
-    rows = by_week(whole.recent, kinds, first, 4, history_ms)
-    table, told = orders_of(rows, first + DAY_MS, whole.attacks, settings)
+    whole, rows, begin = simulated(args.seed, args.rate, 4, settings)
+    table, told = orders_of(rows, begin, whole.attacks, settings)
     columns = ["order", "causes", "of these right", "average precision"]
     columns += [f"right of the first {n} a day" for n in CAPACITIES]
     title = f"B24: the {args.a_day} most unusual causes of each of 7 days, in three orders ({told})"

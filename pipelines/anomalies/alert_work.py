@@ -39,11 +39,12 @@ class Work:
 
     def today(self) -> list[Incident]:
         """Incidents that take up what reviewers can look at today."""
-        return [i for i in self.living() if i.state in (OPEN, CLOSED) and self.is_of_today(i)]
+        return [incident for incident in self.living() if self.is_of_today(incident)]
 
     def is_of_today(self, incident: Incident) -> bool:
-        """Whether it was opened today."""
-        return incident.opened_ms // DAY_MS == self.now_ms // DAY_MS
+        """Whether it was opened today, and not left out or merged since."""
+        is_opened = incident.state in (OPEN, CLOSED)
+        return is_opened and incident.opened_ms // DAY_MS == self.now_ms // DAY_MS
 
     def severity(self, incident: Incident) -> float:
         """How unusual times how much is at stake."""

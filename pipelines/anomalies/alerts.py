@@ -249,8 +249,7 @@ class _Work(Work):
         state, today = self.state, self.now_ms // DAY_MS
         for key, incident in list(state.incidents.items()):
             is_over = incident.last_ms + self.memory_ms < state.newest_ms
-            is_counted = incident.state in (OPEN, CLOSED) and self.is_of_today(incident)
-            if is_over and not is_counted:
+            if is_over and not self.is_of_today(incident):
                 del state.incidents[key]
         told = {key: until for key, until in state.told.items() if until + self.memory_ms >= state.newest_ms}
         state.told = told

@@ -149,7 +149,7 @@ class Desk:
     def _still_shown(self) -> dict[str, int]:
         """How many verdicts on outliers there are, and with how many the most unusual of a day are shown no
         longer."""
-        return {"judged": said.judged_outliers(self.reviews), "until": self.config.unusual_until}
+        return {"judged": len(said.judged_outliers(self.reviews)), "until": self.config.unusual_until}
 
 
 def _place(shown: Mapping[str, Any], is_learnt: bool) -> tuple[int, float, float, str]:

@@ -28,10 +28,16 @@ from pipelines.anomalies.machine import compiled
 
 
 @compiled
+def share_at(eta):  # type: ignore[no-untyped-def]
+    """The share that a ratio is expected to be."""
+    return 1.0 / (1.0 + math.exp(-within(eta, MOST_LOGIT)))
+
+
+@compiled
 def moments(kind, eta, exposure, unit, out):  # type: ignore[no-untyped-def]
     """Fill `out` with a window's mean, its variance v without the learnt spread, and w."""
     if kind == 1:
-        share = 1.0 / (1.0 + math.exp(-min(max(eta, -MOST_LOGIT), MOST_LOGIT)))
+        share = share_at(eta)
         out[0], out[2] = exposure * share, exposure * share * (1.0 - share)
         out[1] = out[2] * unit
     else:
@@ -51,7 +57,7 @@ def first_eta(kind, seen, exposure, eta, unit, wide):  # type: ignore[no-untyped
     it, of what is expected at `eta` before, with a deviation of `wide` (gamma, beta)."""
     trust = 1.0 / (wide * wide)
     if kind == 1:
-        share = 1.0 / (1.0 + math.exp(-within(eta, MOST_LOGIT)))
+        share = share_at(eta)
         like = trust / (share * (1.0 - share))
         share = (like * share + seen / unit) / (like + exposure / unit)
         share = min(max(share, 1e-9), 1.0 - 1e-9)

@@ -23,6 +23,7 @@ from pipelines.contracts.scoring import JUDGED, TO_JUDGE
 from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import REASON
 from pipelines.domain import Domain
+from pipelines.features.columns import packed, unpacked
 from pipelines.models import package
 from pipelines.models.champions import Champions
 from pipelines.models.outlier_kinds import Outliers
@@ -63,7 +64,7 @@ def judged(rows: DataFrame, champion: Champion) -> pa.Table:
     """
     rows.sparkSession.conf.set(*BATCHES_ARE_NOT_WEIGHED)
     messages = rows.select(*COLUMNS).mapInArrow(_judging(champion), "message binary").toArrow()["message"]
-    tables = [pa.ipc.open_stream(message.as_buffer()).read_all() for message in messages]
+    tables = [unpacked(message.as_buffer()) for message in messages]
     return pa.concat_tables([arrow_schema(JUDGED).empty_table(), *tables])
 
 
@@ -72,10 +73,7 @@ def _judging(champion: Champion) -> Callable[[Iterable[pa.RecordBatch]], Iterato
         for rows in batches:
             if rows.num_rows:
                 found = judge_rows(pa.Table.from_batches([rows]), loaded(champion))
-                sink = pa.BufferOutputStream()
-                with pa.ipc.new_stream(sink, found.schema) as stream:
-                    stream.write_table(found)
-                message = pa.array([sink.getvalue().to_pybytes()], pa.binary())
+                message = pa.array([packed(found)], pa.binary())
                 yield pa.RecordBatch.from_arrays([message], ["message"])
 
     return run

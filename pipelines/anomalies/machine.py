@@ -10,7 +10,7 @@ from typing import Any
 import numba
 
 ROOM = Path(__file__).resolve().parent
-SOURCES = ("drop_kernel", "drop_learning", "machine", "novelty", "tails")
+SOURCES = ("drop_expected", "drop_kernel", "drop_learning", "machine", "novelty", "tails")
 """Modules of this room that hold kernels, or numbers that are compiled into them."""
 
 

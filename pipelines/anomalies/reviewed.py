@@ -213,11 +213,10 @@ def _told_of_incidents(
     np.maximum.at(highest, incident, rank)
     kept = rank >= np.minimum(highest[incident], RARE)
     told, incident = told[kept], incident[kept]
-    without = np.array([weight(max(row["p"], LEAST_P), row["exposure"] or 0.0, unit) for row in rows])
+    weights = (weight(max(row["p"], LEAST_P), row["exposure"] or 0.0, unit) for row in rows)
+    without = np.fromiter(weights, np.float64)
     confirmed = np.array([row["verdict"] == CONFIRMED for row in rows], bool)
     at_ms = np.array([millis(row["reviewed_at"]) for row in rows], np.int64)
-    if not rows:
-        without = np.empty(0)
     return Reviewed(told, incident, without[incident], confirmed[incident], at_ms[incident])
 
 

@@ -138,16 +138,15 @@ def of_unusual(reviews: Iterable[Row]) -> dict[str, Any]:
     return _counted(r for r in settled(reviews).values() if r["kind"] == UNUSUAL)
 
 
-def judged_outliers(reviews: Iterable[Row]) -> int:
-    """How many outliers, found or not, were judged to be right or wrong."""
-    by_kind = (r["verdict"] for r in settled(reviews).values() if r["kind"] in (OUTLIER, UNUSUAL))
-    return sum(verdict in (CONFIRMED, FALSE_ALARM) for verdict in by_kind)
+def judged_outliers(reviews: Iterable[Row]) -> list[Row]:
+    """The verdicts that count on outliers, found or not, that were judged to be right or wrong."""
+    outliers = (row for row in settled(reviews).values() if row["kind"] in (OUTLIER, UNUSUAL))
+    return [row for row in outliers if row["verdict"] in (CONFIRMED, FALSE_ALARM)]
 
 
 def enough_at(reviews: Iterable[Row], number: int) -> int | None:
     """When (epoch ms) so many outliers were judged to be right or wrong; None before that, and for 0."""
-    by_kind = [row for row in settled(reviews).values() if row["kind"] in (OUTLIER, UNUSUAL)]
-    times = sorted(millis(r["reviewed_at"]) for r in by_kind if r["verdict"] in (CONFIRMED, FALSE_ALARM))
+    times = sorted(millis(row["reviewed_at"]) for row in judged_outliers(reviews))
     return times[number - 1] if 0 < number <= len(times) else None
 
 

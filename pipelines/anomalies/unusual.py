@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from pipelines.anomalies.alert_batches import DAY_MS
 from pipelines.anomalies.findings import Finding
 from pipelines.anomalies.grouping import Carriers, grouped
-from pipelines.anomalies.incidents import LEAST_P, key_of, pattern_of
+from pipelines.anomalies.incidents import LEAST_P, MINUTE_MS, key_of, pattern_of
 from pipelines.anomalies.reviews import Evidence
 from pipelines.sections import Alerts
 
-DAY_MS = 86_400_000
 SUSPECT_P = 0.01
 """p-value up to which a window is looked at again when its day is over."""
 MOST = 1_000
@@ -60,7 +60,7 @@ def most_unusual(
     What a device, an address and a user show at once, within minutes and over a day, comes before a single
     odd window. One of a pattern that reviewers found false comes later.
     """
-    gap_ms = config.merge_gap_minutes * 60_000
+    gap_ms = config.merge_gap_minutes * MINUTE_MS
     causes = grouped(findings, [], carriers, config.link_share, gap_ms)
 
     def rank(cause: list[Finding]) -> tuple[float, str, int]:

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pipelines.anomalies.alert_batches import DAY_MS, Batch, State
 from pipelines.anomalies.findings import Finding
 from pipelines.anomalies.grouping import Carriers
-from pipelines.anomalies.incidents import UNUSUAL, links_of
+from pipelines.anomalies.incidents import MINUTE_MS, UNUSUAL, links_of
 from pipelines.anomalies.selection import sample
 from pipelines.anomalies.unusual import SUSPECT_P, due, gather
 from pipelines.sections import Alerts
@@ -61,7 +61,7 @@ def watched(
     times = [round(start.timestamp() * 1000) for start in starts] + [d.window_start_ms for d in drops]
     newest = max(times, default=0)
     unusual = [dataclasses.replace(f, kind=UNUSUAL) for f in of_outliers(_suspects(others))]
-    gap_ms = config.merge_gap_minutes * 60_000
+    gap_ms = config.merge_gap_minutes * MINUTE_MS
     over = _over(state, unusual, max(newest, state.newest_ms), gap_ms)
     return Batch(
         findings=[*findings, *drops],
@@ -120,7 +120,7 @@ def _yesterday(state: State) -> int:
 
 def _carriers(findings: list[Finding], state: State, seen: Seen) -> Carriers:
     """Of links that could join something: how many entities were seen with each lately."""
-    times = Counter(f"{kind}={value}" for f in findings for kind, value in links_of(f).items())
+    times = _times_of_links(findings)
     members = (member for incident in state.incidents.values() for member in incident.members.values())
     earlier = {f"{kind}={value}" for member in members for kind, value in member.links.items()}
     links = sorted(link for link, count in times.items() if count > 1 or link in earlier)
@@ -129,6 +129,9 @@ def _carriers(findings: list[Finding], state: State, seen: Seen) -> Carriers:
 
 def _seen_with(unusual: Sequence[Finding], seen: Seen) -> Carriers:
     """The same of links among the most unusual of a day, since its beginning."""
-    times = Counter(f"{kind}={value}" for f in unusual for kind, value in links_of(f).items())
-    links = sorted(link for link, count in times.items() if count > 1)
+    links = sorted(link for link, count in _times_of_links(unusual).items() if count > 1)
     return seen(links, min(f.window_start_ms for f in unusual)) if links else {}
+
+
+def _times_of_links(findings: Sequence[Finding]) -> Counter[str]:
+    return Counter(f"{kind}={value}" for f in findings for kind, value in links_of(f).items())

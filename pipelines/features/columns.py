@@ -46,3 +46,16 @@ def lists(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
     array = whole(column)
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     return np.asarray(lengths, np.int64), pc.list_flatten(array)
+
+
+def packed(rows: pa.Table) -> bytes:
+    """Rows as bytes: an Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return bytes(sink.getvalue())
+
+
+def unpacked(content: bytes | pa.Buffer) -> pa.Table:
+    """Rows that were `packed`, without a copy of their content."""
+    return pa.ipc.open_stream(content).read_all()

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.features.catalog import Catalog, item_columns
-from pipelines.features.columns import as_ms
+from pipelines.features.columns import as_ms, packed, unpacked
 from pipelines.features.hashing import hash_texts
 from pipelines.features.measures import texts_read, without_other_texts
 
@@ -42,7 +42,7 @@ class StoredCatalog:
         """Learn what the store has got since the last call; how many versions these were."""
         learnt = 0
         for key, chunk in store.scan(CATALOG, self._last):
-            learnt += self._learn(rows_of(chunk)).num_rows
+            learnt += self._learn(unpacked(chunk)).num_rows
             self._last = key
         return learnt
 
@@ -59,7 +59,7 @@ class StoredCatalog:
         if not self._unsaved:
             return {}
         number = int.from_bytes(self._last[1:], "big") + 1
-        return {CATALOG + number.to_bytes(8, "big"): chunk_of(pa.concat_tables(self._unsaved))}
+        return {CATALOG + number.to_bytes(8, "big"): packed(pa.concat_tables(self._unsaved))}
 
     def saved(self) -> None:
         """The store has what was not saved."""
@@ -85,7 +85,7 @@ def without_old(store: Scanned, before_ms: int) -> dict[bytes, bytes | None]:
     chunks = dict(store.scan(CATALOG))
     if not chunks:
         return {}
-    rows = pa.concat_tables([rows_of(chunk) for chunk in chunks.values()])
+    rows = pa.concat_tables([unpacked(chunk) for chunk in chunks.values()])
     items, begins = hash_texts(rows["item_id"]), as_ms(rows["valid_from"])
     order = np.lexsort((begins, items))
     follows = np.append(items[order][1:] == items[order][:-1], False)
@@ -94,18 +94,4 @@ def without_old(store: Scanned, before_ms: int) -> dict[bytes, bytes | None]:
     if len(chunks) == 1 and kept.size == rows.num_rows:
         return {}
     changes: dict[bytes, bytes | None] = dict.fromkeys(chunks)
-    return changes | {max(chunks): chunk_of(rows.take(pa.array(kept)))}
-
-
-def chunk_of(items: pa.Table) -> bytes:
-    """The rows as bytes."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, items.schema) as writer:
-        writer.write_table(items)
-    return bytes(sink.getvalue())
-
-
-def rows_of(chunk: bytes) -> pa.Table:
-    """The rows of `chunk_of`."""
-    with pa.ipc.open_stream(chunk) as reader:
-        return reader.read_all()
+    return changes | {max(chunks): packed(rows.take(pa.array(kept)))}

@@ -8,7 +8,6 @@ after it with everything that is to be written, and writes what is not there yet
 from __future__ import annotations
 
 import msgspec
-import pyarrow as pa
 
 from pipelines.anomalies.alert_batches import State
 from pipelines.anomalies.alert_rows import Message
@@ -31,19 +30,6 @@ class Kept(msgspec.Struct):
     def is_after(self, writer: str, batch: int) -> bool:
         """Whether this is the state after that micro-batch."""
         return self.writer == writer and self.batch >= batch
-
-
-def packed(rows: pa.Table) -> bytes:
-    """Rows as bytes."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return bytes(sink.getvalue())
-
-
-def unpacked(content: bytes) -> pa.Table:
-    """Rows that were `packed`."""
-    return pa.ipc.open_stream(content).read_all()
 
 
 class StateFile:

@@ -16,8 +16,9 @@ from pipelines.anomalies.grouping import Carriers
 from pipelines.anomalies.watched import Findings, Seen, watched
 from pipelines.contracts.gold import OUTLIERS
 from pipelines.contracts.watch import ALERTS, SUPPRESSED
+from pipelines.features.columns import packed, unpacked
 from pipelines.io import delta
-from pipelines.io.alert_state import Kept, StateFile, packed, unpacked
+from pipelines.io.alert_state import Kept, StateFile
 from pipelines.io.deliveries import Deliveries, deliveries
 from pipelines.io.reviewing import Said
 from pipelines.settings import Settings

@@ -58,7 +58,7 @@ class Said:
             silences=[s for s in map(_silence, self.rows(SILENCES)) if at_ms < s.until_ms],
             evidence=evidence(reviews, at_ms, self._settings.alerts),
             reviewed=settled(reviews).keys(),
-            judged=judged_outliers(reviews),
+            judged=len(judged_outliers(reviews)),
         )
 
 

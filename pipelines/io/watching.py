@@ -22,9 +22,9 @@ from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import METRIC_VERDICTS
 from pipelines.domain import Domain
 from pipelines.errors import WatchError
+from pipelines.features.columns import packed, unpacked
 from pipelines.gold.metric_windows import metric_windows
 from pipelines.io import checkpoints, delta, whole_file
-from pipelines.io.alert_state import packed, unpacked
 from pipelines.settings import Settings
 
 log = logging.getLogger("lakepulse.watch")

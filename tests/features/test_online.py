@@ -23,13 +23,13 @@ from pipelines.domain import load_domain
 from pipelines.errors import FenceError
 from pipelines.features.carriers import USER
 from pipelines.features.catalog import Catalog
-from pipelines.features.columns import as_ms
+from pipelines.features.columns import as_ms, unpacked
 from pipelines.features.definitions import compile_definitions
 from pipelines.features.hashing import hash_text
 from pipelines.features.history import in_arrival_order
 from pipelines.features.online import DAY, Updater
 from pipelines.features.replay import Replay
-from pipelines.features.stored_catalog import CATALOG, StoredCatalog, rows_of, without_old
+from pipelines.features.stored_catalog import CATALOG, StoredCatalog, without_old
 from pipelines.io.lmdb_store import LmdbStore
 from pipelines.io.online_store import KINDS, states_version
 from pipelines.io.replay import Addresses
@@ -235,7 +235,7 @@ def test_the_texts_that_features_are_read_off_are_in_the_store_and_no_others(lan
         for start in range(0, len(landed), 2_000):
             updater.fold(landed.slice(start, 2_000), store)
         StoredCatalog(catalog).catch_up(store)
-        stored = pa.concat_tables([rows_of(chunk) for _, chunk in store.scan(CATALOG)])
+        stored = pa.concat_tables([unpacked(chunk) for _, chunk in store.scan(CATALOG)])
     whole.learn(silver_of_arrivals(*sent, shop, SETTINGS)[ITEMS.name])
     assert {name for texts in stored["texts"].to_pylist() for name, _ in texts} == {"title"}
     assert np.nanmin(whole.lookups().numbers[:, -1]) >= 2
@@ -310,5 +310,5 @@ def test_versions_that_were_replaced_long_ago_leave(store):
 
 
 def versions(store):
-    rows = pa.concat_tables([rows_of(chunk) for _, chunk in store.scan(CATALOG)])
+    rows = pa.concat_tables([unpacked(chunk) for _, chunk in store.scan(CATALOG)])
     return [dict(numbers)["price"] for numbers in rows["numbers"].to_pylist()]
