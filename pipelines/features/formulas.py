@@ -13,6 +13,7 @@ from pipelines.features.cells import cell
 from pipelines.features.compiled import compiled
 from pipelines.features.entries import Entries, enter, entries_for
 from pipelines.features.kinds.amounts import added_up, different
+from pipelines.features.kinds.context import shares
 from pipelines.features.kinds.counters import counted
 from pipelines.features.kinds.preferences import learnt, preferred
 from pipelines.features.kinds.session import in_session
@@ -82,6 +83,9 @@ def by_record(
     kind = _kind(program, catalog, f)
     if room.entries.counts[kind] == MISSING:
         enter(catalog, items, versions, kind, room.entries)
+    if program.features[f, p.FEATURE_OP] == p.LIST_SHARE:
+        shares(room.entries, kind, f, features)
+        return
     t, steps, count = program.features[f, p.FEATURE_TARGET], 0, room.entries.counts[kind]
     if program.features[f, p.FEATURE_SCOPE] >= p.SLOT and not room.looked_up[t]:
         _find_blocks(program, states, asked, f, kind, room)
@@ -97,8 +101,9 @@ def by_record(
 def _aggregate(program: Program, f: int, kind: int, room: Room, features: Floats) -> None:
     """Fill column `f`, and those that share its numbers, from the values of the candidates' entries."""
     share, entries, values = program.features[f, p.FEATURE_SHARE], room.entries, room.values
-    if kind >= entries.counts.size - 2:  # one number of each candidate, or the same of all
-        own = kind == entries.counts.size - 2
+    items = entries.counts.size - 2  # the kind behind the attributes
+    if kind >= items:  # one number of each candidate, or the same of all
+        own = kind == items
         for g in range(f, f + share):
             is_sum = program.features[g, p.FEATURE_AGGREGATE] in (p.MEAN, p.TOTAL)
             for j in range(features.shape[0]):

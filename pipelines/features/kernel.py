@@ -18,7 +18,7 @@ from pipelines.features.cells import cell, put
 from pipelines.features.compiled import compiled
 from pipelines.features.formulas import Asked, by_record, room_for
 from pipelines.features.kinds.amounts import OF_ITEMS, OF_USERS, in_thousandths, remember
-from pipelines.features.kinds.context import given, in_list, shares
+from pipelines.features.kinds.context import given, in_list
 from pipelines.features.kinds.counters import count
 from pipelines.features.kinds.preferences import add_up, learn, tastes
 from pipelines.features.kinds.rings import relatives, similarities
@@ -255,8 +255,6 @@ def read(
             tastes(program, states, catalog, user, versions, f, features)
         elif op == p.CONTEXT:
             in_list(features, arg, program.features[f, p.FEATURE_AGGREGATE], f)
-        elif op == p.LIST_SHARE:
-            shares(program, catalog, versions, f, features)
         elif op == p.QUERY_MATCH or op == p.HAS_VECTOR:
             alone(program, spaces, items, query, as_of, f, features)
         elif op == p.SESSION_SO_FAR:
@@ -265,7 +263,7 @@ def read(
             given(program, catalog, items, versions, positions, as_of, f, features)
         elif op == p.RELATIVE:
             relatives(program, states, catalog, user, versions, as_of, f, features)
-        elif program.features[f, p.FEATURE_SHARE] == 0:
+        elif program.features[f, p.FEATURE_SHARE] == 0 and op != p.LIST_SHARE:
             continue  # computed with a feature before it
         elif op == p.SIMILARITY:
             similarities(program, states, catalog, user, versions, as_of, f, features)

@@ -44,21 +44,13 @@ def place_in_ring(records: Ints, row: int, head: int, buckets: int, words: int, 
     newest = cell(records, row, head)
     if bucket <= newest - buckets:
         return MISSING
-    place = bucket % buckets
     if bucket > newest:
-        if bucket == newest + 1:
-            for word in range(words):
-                put(records, row, head + 1 + place * words + word, 0)
-        elif bucket >= newest + buckets:
-            for word in range(head + 1, head + 1 + buckets * words):
+        for gone in range(max(newest + 1, bucket - buckets + 1), bucket + 1):
+            first = head + 1 + gone % buckets * words
+            for word in range(first, first + words):
                 put(records, row, word, 0)
-        else:
-            for gone in range(newest + 1, bucket + 1):
-                first = head + 1 + gone % buckets * words
-                for word in range(first, first + words):
-                    put(records, row, word, 0)
         put(records, row, head, bucket)
-    return int(head + 1 + place * words)
+    return int(head + 1 + bucket % buckets * words)
 
 
 @compiled

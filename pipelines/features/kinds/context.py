@@ -9,7 +9,8 @@ import numpy as np
 from pipelines.features import program as p
 from pipelines.features.compiled import compiled
 from pipelines.features.declarations import VALUED, Declaration
-from pipelines.features.lookups import MISSING, Lookups, values_of
+from pipelines.features.entries import Entries
+from pipelines.features.lookups import MISSING, Lookups
 from pipelines.features.measures import Measured
 from pipelines.features.needs import Reading
 from pipelines.features.program import Floats, Ints, Program
@@ -121,7 +122,7 @@ class Context(Declaration, frozen=True, tag="context"):
     def reading(self, compiler: Compiler) -> Reading:
         """The column of the other feature, or the values of the attribute."""
         if self.measure == SHARE:
-            return Reading(p.LIST_SHARE, key=compiler.attribute(self.of))
+            return Reading(p.LIST_SHARE, scope=p.VALUE, key=compiler.attribute(self.of))
         return Reading(p.CONTEXT, aggregate=MEASURES[self.measure], arg=compiler.column(self.of))
 
 
@@ -206,33 +207,15 @@ def _median(features: Floats, of: int, known: int) -> float:
 
 
 @compiled
-def shares(program: Program, catalog: Lookups, versions: Ints, f: int, features: Floats) -> None:
-    """Fill column `f`: how much of all values that the list has are those of the candidate."""
-    attribute, total, places = program.features[f, p.FEATURE_KEY], 0, 2
-    for version in versions:
-        first, last = values_of(catalog, attribute, version)
-        total += last - first
-    while places < 2 * total:
-        places *= 2
-    rows, counts = np.full(places, MISSING), np.zeros(places, np.int64)
-    for version in versions:
-        first, last = values_of(catalog, attribute, version)
-        for at in range(first, last):
-            place = _place(rows, catalog.value_rows[at])
-            rows[place] = catalog.value_rows[at]
-            counts[place] += 1
-    for j in range(versions.size):
-        first, last = values_of(catalog, attribute, versions[j])
+def shares(entries: Entries, attribute: int, f: int, features: Floats) -> None:
+    """Fill column `f`: how much of all values of the attribute that the list has are those of the
+    candidate."""
+    starts, links = entries.starts[attribute], entries.links[attribute]
+    counts, total = np.zeros(entries.counts[attribute], np.int64), starts[features.shape[0]]
+    for at in range(total):
+        counts[links[at]] += 1
+    for j in range(features.shape[0]):
         alike = 0
-        for at in range(first, last):
-            alike += counts[_place(rows, catalog.value_rows[at])]
-        features[j, f] = alike / total if last > first else np.nan
-
-
-@compiled
-def _place(rows: Ints, row: int) -> int:
-    """Where the row of a value is in a table with open addressing, or would be; a power of two of places."""
-    place = row & (rows.size - 1)
-    while rows[place] != MISSING and rows[place] != row:
-        place = (place + 1) & (rows.size - 1)
-    return int(place)
+        for at in range(starts[j], starts[j + 1]):
+            alike += counts[links[at]]
+        features[j, f] = alike / total if starts[j + 1] > starts[j] else np.nan

@@ -212,9 +212,8 @@ def count(records: Ints, row: int, at: int, width: int, buckets: int, time: int,
 def counted(program: Program, f: int, as_of: int, n: Floats, count: int, values: Floats) -> None:
     """Fill values[:count] of COUNT, RATE, RECENCY, IS_NEW and TREND, of the numbers n[:, :count] that they
     need."""
-    op, value, is_log = program.features[f, p.FEATURE_OP], program.feature_values[f], False
-    if op == p.COUNT:
-        is_log = program.features[f, p.FEATURE_LOG] != 0
+    op, value = program.features[f, p.FEATURE_OP], program.feature_values[f]
+    is_log = program.features[f, p.FEATURE_LOG] != 0
     for e in range(count):
         if op == p.COUNT:
             values[e] = log_of(n[0, e]) if is_log else n[0, e]
@@ -242,10 +241,8 @@ def _rates(n: Floats, count: int, smooth: float, has_prior: bool, values: Floats
 @compiled
 def _trends(program: Program, f: int, as_of: int, n: Floats, count: int, values: Floats) -> None:
     shorter = _covered(program, f, 0, program.features[f, p.FEATURE_BUCKETS], as_of)
-    longer, smooth = (
-        _covered(program, f, 1, program.features[f, p.FEATURE_ARG], as_of),
-        program.feature_values[f],
-    )
+    longer = _covered(program, f, 1, program.features[f, p.FEATURE_ARG], as_of)
+    smooth = program.feature_values[f]
     for e in range(count):
         values[e] = np.log((n[0, e] + smooth) / (n[1, e] * shorter / longer + smooth))
 
