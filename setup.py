@@ -7,7 +7,8 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "pipelines" / "__init__.py").read_text(), re.MULTILINE)
-# What stands above "# development" is needed to run; the exact versions of everything are in pipeline.txt.
+# What stands above "# development" is needed to run; the exact versions of everything are in pipeline.txt,
+# resolved for Python 3.11.0.
 RUNTIME, _, _ = (ROOT / "requirements" / "pipeline.in").read_text().partition("# development")
 
 setup(

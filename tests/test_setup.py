@@ -5,9 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pipelines.errors import PrerequisiteError
 from pipelines.stack import bootstrap, machine
@@ -131,6 +135,20 @@ def test_an_environment_is_current_until_a_pin_changes_or_its_folder_moves(bare,
     with (bare / changed).open("a") as file:
         file.write("\n# changed\n")
     assert not bootstrap.is_current(bare, environment)
+
+
+def test_the_pins_are_complete_for_the_oldest_python_that_setup_takes():
+    pins = {
+        line.partition("==")[0] for line in (ROOT / "requirements" / "pipeline.txt").read_text().splitlines()
+    }
+    oldest = {**default_environment(), "python_full_version": "3.11.0", "extra": ""}
+    missing = {
+        f"{installed.name} needs {needed.name}"
+        for installed in metadata.distributions()
+        for needed in map(Requirement, installed.requires or ())
+        if needed.marker and needed.marker.evaluate(oldest) and canonicalize_name(needed.name) not in pins
+    }
+    assert missing == set()
 
 
 def test_the_installed_command_is_this_project():
