@@ -29,8 +29,8 @@ from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions, compile_definitions
 from pipelines.features.hashing import hash_texts
 from pipelines.features.history import History, in_arrival_order
-from pipelines.features.kernel import read
 from pipelines.features.program import DECISION_CODE
+from pipelines.features.reading import read
 from pipelines.features.replay import Replay
 from pipelines.features.vectors import Vectors, no_vectors
 from pipelines.io.replay import source_values

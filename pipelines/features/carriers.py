@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import starmap
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -16,9 +17,9 @@ from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
 from pipelines.features.history import History
 from pipelines.features.ids import hash_list
-from pipelines.features.kernel import read
 from pipelines.features.lookups import Lookups
 from pipelines.features.program import Ints, States
+from pipelines.features.reading import read
 from pipelines.features.replay import Probes, fold, fold_only, happenings
 from pipelines.features.rows import grown
 from pipelines.features.state import UNUSED, Layouts, empty
@@ -28,8 +29,7 @@ EVERYTHING, ITEM, VALUE, USER = b"e", b"i", b"v", b"u"
 """First byte of a key, by what the record is of; the hash follows, 8 bytes."""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A decision to be made: candidates for a user, at a moment (ms), perhaps for a query."""
 
     user_id: str
@@ -80,7 +80,8 @@ class Carrier:
         self.definitions = definitions
         self.catalog = catalog
         layouts = definitions.layouts
-        self._version = np.frombuffer(bytes.fromhex(layouts.hash), np.int64)[0]
+        self._head = bytes.fromhex(layouts.hash)
+        self._version = np.frombuffer(self._head, np.int64)[0]
         kinds = (layouts.everything, layouts.item, layouts.value, layouts.user)
         self._states = States(*starmap(empty, zip(kinds, (1, 0, 0, 0), strict=True)))
         scopes = zip((EVERYTHING, ITEM, VALUE, USER), kinds, strict=True)
@@ -202,7 +203,7 @@ class Carrier:
     def _load(self, part: StoredRows, stored: Mapping[bytes, bytes]) -> Ints:
         """Put the records into the states; their words come back."""
         states = self._room_for(part)
-        new = self._version.tobytes() + bytes(8 * states.shape[1])
+        new = self._head + bytes(8 * states.shape[1])
         records = [stored.get(key, new) for key in part.named]
         if set(map(len, records)) - {len(new)}:
             raise self._foreign(part, records, len(new))
@@ -214,9 +215,8 @@ class Carrier:
 
     def _foreign(self, part: StoredRows, records: list[bytes], size: int) -> FeatureError:
         """The refusal of the first record of another layout."""
-        ours = self._version.tobytes()
         found = zip(part.named, records, strict=True)
-        key, record = next((k, r) for k, r in found if len(r) != size or r[:8] != ours)
+        key, record = next((k, r) for k, r in found if len(r) != size or r[:8] != self._head)
         return FeatureError(
             f"the record {key.hex()} was written under the layout {record[:8].hex()}, these "
             f"features need {self.definitions.layouts.hash}: build the records again from the history"

@@ -12,6 +12,7 @@ import numba
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 ROOM = Path(__file__).resolve().parent
 SOURCES = (
+    "abreast",
     "arithmetic",
     "bits",
     "blocks",
@@ -28,9 +29,11 @@ SOURCES = (
     "kinds/preferences",
     "kinds/rings",
     "kinds/session",
+    "lacking",
     "lent",
     "lookups",
     "program",
+    "reading",
     "records",
     "replay",
     "rows",

@@ -60,15 +60,13 @@ def enter(catalog: Lookups, items: Ints, versions: Ints, kind: int, entries: Ent
         entries.counts[kind] = items.size if of_items else min(items.size, 1)
         return
     entries.places[:] = MISSING
-    at, count, last_place = 0, 0, entries.places.size - 1
+    at, count = 0, 0
     for j in range(items.size):
         entries.starts[kind, j] = at
         first, last = values_of(catalog, kind, versions[j])
         for i in range(first, last):
             row = catalog.value_rows[i]
-            place = row & last_place
-            while entries.places[place] != MISSING and entries.rows[kind, entries.places[place]] != row:
-                place = (place + 1) & last_place
+            place = _place(entries, kind, row)
             if entries.places[place] == MISSING:
                 entries.places[place] = count
                 entries.rows[kind, count], entries.keys[kind, count] = row, catalog.value_keys[row]
@@ -76,3 +74,27 @@ def enter(catalog: Lookups, items: Ints, versions: Ints, kind: int, entries: Ent
             entries.links[kind, at] = entries.places[place]
             at += 1
     entries.starts[kind, items.size], entries.counts[kind] = at, count
+
+
+@compiled
+def tell_apart(entries: Entries, kind: int) -> None:
+    """Make `entry_of` tell the entries of this kind, which were entered before."""
+    entries.places[:] = MISSING
+    for e in range(entries.counts[kind]):
+        entries.places[_place(entries, kind, entries.rows[kind, e])] = e
+
+
+@compiled
+def entry_of(entries: Entries, kind: int, row: int) -> int:
+    """The entry of an attribute value, by its row; MISSING where no candidate has it."""
+    return int(entries.places[_place(entries, kind, row)])
+
+
+@compiled
+def _place(entries: Entries, kind: int, row: int) -> int:
+    """Where the row's entry stands in the table, or would."""
+    last = entries.places.size - 1
+    place = row & last
+    while entries.places[place] != MISSING and entries.rows[kind, entries.places[place]] != row:
+        place = (place + 1) & last
+    return int(place)

@@ -17,6 +17,7 @@ from pipelines.features.kinds.context import shares
 from pipelines.features.kinds.counters import counted
 from pipelines.features.kinds.preferences import learnt, preferred
 from pipelines.features.kinds.session import in_session
+from pipelines.features.lent import lent
 from pipelines.features.lookups import MISSING, Lookups, values_of
 from pipelines.features.program import Floats, Ints, Program, States
 from pipelines.features.records import count_in_buckets, find_slot
@@ -65,6 +66,20 @@ def room_for(program: Program, catalog: Lookups, versions: Ints) -> Room:
         np.empty((p.MAX_STEPS, most), np.float64),
         np.empty(most, np.float64),
     )
+
+
+@compiled
+def lent_room(room: Room) -> Room:
+    """All its arrays, lent."""
+    entries = Entries(
+        lent(room.entries.starts),
+        lent(room.entries.links),
+        lent(room.entries.rows),
+        lent(room.entries.keys),
+        lent(room.entries.counts),
+        lent(room.entries.places),
+    )
+    return Room(entries, lent(room.blocks), lent(room.looked_up), lent(room.numbers), lent(room.values))
 
 
 @compiled

@@ -14,12 +14,13 @@ from pipelines.features.definitions import Definitions
 from pipelines.features.history import History
 from pipelines.features.ids import hash_list
 from pipelines.features.kernel import Happenings
+from pipelines.features.lacking import Flags, lacking_rows
 from pipelines.features.program import Ints
 from pipelines.features.replay import fold_only, happenings
 
 _KEY = np.dtype([("scope", "S1"), ("hash", ">i8")])
 _FIRST = np.zeros(1, np.int64)
-Flags = npt.NDArray[np.bool_]
+_OF_EVERYTHING = EVERYTHING + bytes(8)
 
 
 class KeptCarrier(Carrier):
@@ -34,10 +35,14 @@ class KeptCarrier(Carrier):
         super().__init__(definitions, catalog)
         self._fresh: dict[bytes, Flags] = {scope: np.zeros(0, np.bool_) for scope in (ITEM, VALUE)}
         self._ready: Flags = np.zeros(0, np.bool_)  # items whose record and those of all its values are kept
+        self.asker = b""
+        """Key of the user's record, of the latest request that something was `lacking` for."""
+        self._always: list[tuple[bytes, bytes]] = []  # scope and key of what is read for every request
         self._lacks: list[StoredRows] = []
         self._unready: Ints = np.zeros(0, np.int64)
         self._row_of: dict[str, int] = {}
         self._on_top: tuple[Happenings, list[StoredRows]] | None = None
+        self._room_for(StoredRows(USER, _FIRST, _FIRST))
 
     def forget(self, changed: bytes | None) -> None:
         """Keep the records of these keys no longer (9 bytes each, one behind the other); None: no record."""
@@ -62,29 +67,30 @@ class KeptCarrier(Carrier):
             self._on_top = (batch, self._parts(user, theirs))
             items = np.append(items, theirs)
         self._make_room()
-        known = items[items >= 0]
-        self._unready = known[~self._ready[known]]
-        needed = self._parts(user, self._unready) if self._unready.size else self._always(user)
-        parts = [
-            part if (fresh := self._fresh.get(part.scope)) is None else part.only(~fresh[part.rows])
-            for part in needed
+        catalog = self.catalog.lookups()
+        fresh = (self._fresh[ITEM], self._fresh[VALUE])
+        self._unready, *rows = lacking_rows(items, self._ready, *fresh, *self._values(catalog))
+        keys = ((ITEM, catalog.item_keys), (VALUE, catalog.value_keys))
+        self._lacks = [
+            StoredRows(scope, lacked, hashes[lacked])
+            for (scope, hashes), lacked in zip(keys, rows, strict=True)
+            if lacked.size and scope in self._kept
         ]
-        self._lacks = parts
-        return [key for part in parts for key in part.named]
-
-    def _always(self, user: Ints) -> list[StoredRows]:
-        """The records that are read for every request."""
-        parts = (StoredRows(EVERYTHING, _FIRST, _FIRST), StoredRows(USER, _FIRST, user))
-        return [part for part in parts if part.scope in self._kept]
+        self.asker = USER + user.astype(">i8").tobytes()
+        always = ((EVERYTHING, _OF_EVERYTHING), (USER, self.asker))
+        self._always = [record for record in always if record[0] in self._kept]
+        return [key for _, key in self._always] + [key for part in self._lacks for key in part.named]
 
     def asked(self, request: Request) -> tuple[Ints, Ints]:
         """See `Carrier`; rows of ids that were met before are known without their hashes."""
         if self._latest is None or self._latest[0] is not request:
-            known = self._row_of
-            new = [item for item in request.items if item not in known]
-            if new:
+            known, count = self._row_of, len(request.items)
+            try:
+                items = np.fromiter(map(known.__getitem__, request.items), np.int64, count)
+            except KeyError:
+                new = [item for item in request.items if item not in known]
                 known.update(zip(new, self.catalog.items.of(hash_list(new)).tolist(), strict=True))
-            items = np.array([known[item] for item in request.items], np.int64)
+                items = np.fromiter(map(known.__getitem__, request.items), np.int64, count)
             self._latest = (request, self.catalog.lookups(), (hash_list([request.user_id]), items))
         return self._latest[2]
 
@@ -99,10 +105,11 @@ class KeptCarrier(Carrier):
         return self._read_kept(request, stored)[:, len(self.definitions.names) :]
 
     def _read_kept(self, request: Request, stored: Mapping[bytes, bytes]) -> npt.NDArray[np.float32]:
+        for scope, key in self._always:
+            self._load_first(scope, key, stored.get(key))
         for part in self._lacks:
             super()._load(part, stored)
-            if part.scope in self._fresh:
-                self._fresh[part.scope][part.rows] = True
+            self._fresh[part.scope][part.rows] = True
         self._ready[self._unready] = True
         if self._on_top is None:
             return self._features(request)
@@ -114,6 +121,17 @@ class KeptCarrier(Carrier):
         for part, words in before:  # what is kept is what the store has
             self._room_for(part)[part.rows] = words
         return features
+
+    def _load_first(self, scope: bytes, key: bytes, record: bytes | None) -> None:
+        """Put a record into the first row of its scope."""
+        states = self._states.users if scope == USER else self._states.everything
+        if record is None:
+            states[0] = 0
+            return
+        if len(record) != 8 * (1 + states.shape[1]) or record[:8] != self._head:
+            part = StoredRows(scope, _FIRST, np.frombuffer(key, ">i8", 1, 1).astype(np.int64))
+            raise self._foreign(part, [record], 8 * (1 + states.shape[1]))
+        states[0] = np.frombuffer(record, np.int64, states.shape[1], 8)
 
     def _load(self, part: StoredRows, stored: Mapping[bytes, bytes]) -> Ints:
         """See `Carrier`; what is loaded for another purpose may be changed there."""

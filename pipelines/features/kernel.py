@@ -1,5 +1,5 @@
-"""The kernel: `advance` folds events into records, `read` computes features from them. One compiled code for
-every shop.
+"""The kernel that folds events into records, `advance`; `reading.read` computes features from them. One
+compiled code for every shop.
 
 No clock, no input or output: what happens depends on the arguments alone. Item, value and everything records
 only hold integers that commute, so events of different users may come in any order; a user's record follows
@@ -11,23 +11,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from pipelines.features import program as p
 from pipelines.features.cells import cell, put
 from pipelines.features.compiled import compiled
-from pipelines.features.formulas import Asked, by_record, room_for
 from pipelines.features.kinds.amounts import OF_ITEMS, OF_USERS, in_thousandths, remember
-from pipelines.features.kinds.context import given, in_list
 from pipelines.features.kinds.counters import count
-from pipelines.features.kinds.preferences import add_up, learn, tastes
-from pipelines.features.kinds.rings import relatives, similarities
-from pipelines.features.kinds.session import in_session, join_session, session_at, session_so_far
+from pipelines.features.kinds.preferences import add_up, learn
+from pipelines.features.kinds.session import in_session, join_session
 from pipelines.features.lent import lent_catalog, lent_program, lent_states
 from pipelines.features.lookups import MISSING, Lookups, values_of, version_at
 from pipelines.features.program import Ints, Program, States
 from pipelines.features.records import is_repeat, push, take_slot
-from pipelines.features.vectors_kernel import Spaces, alone, beside_latest
 
 APPLIED, REPEATED, TOO_LATE = range(3)
 
@@ -221,58 +216,3 @@ def _remember(program: Program, catalog: Lookups, records: Ints, row: int, at: i
         key = catalog.value_keys[catalog.value_rows[i]]
         late |= not remember(records, row, at, width, buckets, act.time, key)
     return late
-
-
-@compiled
-def read(
-    program: Program,
-    states: States,
-    catalog: Lookups,
-    spaces: Spaces,
-    user: int,
-    items: Ints,
-    positions: Ints,
-    query: Ints,
-    as_of: int,
-) -> npt.NDArray[np.float32]:
-    """Features of candidates for a user at `as_of` (ms) as float32[len(items), features]; NaN where unknown
-    or not finite.
-
-    `items` are rows of item records; `positions` are the places in the list, or their stand-in while ranking;
-    `query` are the hashes of the query's terms, see `words.query_terms`.
-    """
-    program, states, catalog = lent_program(program), lent_states(states), lent_catalog(catalog)
-    features = np.empty((program.features.shape[0], items.size), np.float64).T  # a column lies together
-    found = np.empty(features.shape, np.float32)
-    versions, users = np.empty(items.size, np.int64), states.users
-    asked = Asked(user, session_at(users, user, as_of, program.gap), as_query(query), as_of)
-    for j in range(items.size):
-        versions[j] = version_at(catalog, items[j], as_of)
-    room = room_for(program, catalog, versions)
-    for f in range(program.features.shape[0]):
-        op, arg = program.features[f, p.FEATURE_OP], program.features[f, p.FEATURE_ARG]
-        if op == p.TASTE:
-            tastes(program, states, catalog, user, versions, f, features)
-        elif op == p.CONTEXT:
-            in_list(features, arg, program.features[f, p.FEATURE_AGGREGATE], f)
-        elif op == p.QUERY_MATCH or op == p.HAS_VECTOR:
-            alone(program, spaces, items, query, as_of, f, features)
-        elif op == p.SESSION_SO_FAR:
-            session_so_far(program, states, user, asked.session, as_of, f, features)
-        elif op in (p.NUMBER, p.AGE, p.POSITION, p.TIME):
-            given(program, catalog, items, versions, positions, as_of, f, features)
-        elif op == p.RELATIVE:
-            relatives(program, states, catalog, user, versions, as_of, f, features)
-        elif program.features[f, p.FEATURE_SHARE] == 0 and op != p.LIST_SHARE:
-            continue  # computed with a feature before it
-        elif op == p.SIMILARITY:
-            similarities(program, states, catalog, user, versions, as_of, f, features)
-        elif op == p.TO_LATEST or op == p.COVISITED:
-            beside_latest(program, states, catalog, spaces, user, items, as_of, f, features)
-        else:
-            by_record(program, states, catalog, asked, items, versions, f, room, features)
-    for j in range(items.size):
-        for f in range(features.shape[1]):
-            value = np.float32(features[j, f])
-            found[j, f] = value if np.isfinite(value) else np.nan  # a learner takes no infinity
-    return found

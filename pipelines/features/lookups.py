@@ -92,17 +92,3 @@ def latest_rows(program: Program, states: States, catalog: Lookups, user: int, f
         place = (states.users[user, at] - 1 - back) % length
         rows[back] = row_of(catalog, states.users[user, at + 1 + place])
     return rows
-
-
-@compiled
-def jaccard(catalog: Lookups, attribute: int, one: int, other: int) -> float:
-    """Shared values of two versions over all their values; NaN when neither has one."""
-    i, end = catalog.value_starts[attribute, one], catalog.value_starts[attribute, one + 1]
-    j, stop = catalog.value_starts[attribute, other], catalog.value_starts[attribute, other + 1]
-    total, shared = end - i + stop - j, 0
-    while i < end and j < stop:
-        left, right = catalog.value_rows[i], catalog.value_rows[j]
-        shared += left == right
-        i += left <= right
-        j += right <= left
-    return shared / (total - shared) if total else np.nan

@@ -33,6 +33,7 @@ class UserRecords:
         layouts = definitions.layouts
         self._shape, self._words = shape_of(definitions), layouts.user.itemsize // 8
         self._head = bytes.fromhex(layouts.hash)
+        self._version = np.frombuffer(self._head, np.int64)
         self._places = _key_places(self._shape)
         self._room: Ints = np.zeros(BLOCK, np.int64)  # hashes by number, and room for more
         self._rows = Rows()
@@ -98,8 +99,9 @@ class UserRecords:
     def _restored(self, small: bytes) -> bytes | None:
         stream = np.zeros(3 + len(small) // 8, np.int64)
         stream[1:].view(np.uint8)[: len(small)] = np.frombuffer(small, np.uint8)
-        words = np.zeros(self._words, np.int64)
-        return self._head + words.tobytes() if self._coded(words, stream, True) else None
+        record = np.zeros(1 + self._words, np.int64)
+        record[:1] = self._version
+        return record.tobytes() if self._coded(record[1:], stream, True) else None
 
     def _coded(self, words: Ints, stream: Ints, reading: bool) -> bool:
         met = np.zeros((3, 1 + MET), np.int64)

@@ -12,9 +12,10 @@ from pipelines.features.catalog import Catalog
 from pipelines.features.compiled import compiled
 from pipelines.features.definitions import Definitions
 from pipelines.features.history import History
-from pipelines.features.kernel import Happenings, advance, read
+from pipelines.features.kernel import Happenings, advance
 from pipelines.features.lookups import Lookups
 from pipelines.features.program import USER_EVENTS, Ints, Program, States
+from pipelines.features.reading import read
 from pipelines.features.rows import Rows, grown
 from pipelines.features.state import empty
 from pipelines.features.vectors import no_vectors

@@ -13,8 +13,9 @@ import numpy as np
 from pipelines.features.catalog import Catalog
 from pipelines.features.definitions import Definitions
 from pipelines.features.history import History
-from pipelines.features.kernel import advance, read
+from pipelines.features.kernel import advance
 from pipelines.features.program import USER_EVENTS, Ints, States
+from pipelines.features.reading import read
 from pipelines.features.replay import Probes, happenings, probed
 from pipelines.features.rows import Rows
 from pipelines.features.state import empty

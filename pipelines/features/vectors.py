@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.errors import FeatureError
+from pipelines.features.abreast import LANES
 from pipelines.features.program import Ints
-from pipelines.features.vectors_kernel import BEHAVIOUR, IMAGE, LANES, SPACES, TEXT, Spaces
+from pipelines.features.vectors_kernel import BEHAVIOUR, IMAGE, SPACES, TEXT, Spaces
 
 Singles = npt.NDArray[np.float32]
 FORMAT = 1

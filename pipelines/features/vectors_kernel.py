@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.features import program as p
+from pipelines.features.abreast import ABREAST, LANES, dots
 from pipelines.features.compiled import compiled
+from pipelines.features.lent import lent
 from pipelines.features.lookups import MISSING, Lookups, latest_rows
 from pipelines.features.program import Floats, Ints, Program, States
 
 TEXT, BEHAVIOUR, IMAGE = range(3)
 SPACES = 3
 BM25, COSINE_OF_TEXT = range(2)
-LANES = 4  # sums that run beside each other; vectors are padded with zeros to a multiple
 TERM_LIMIT, LENGTH_SHARE = 1.2, 0.75  # k1 and b of BM25 (Robertson and Zaragoza 2009)
 
 
@@ -41,6 +42,28 @@ class Spaces(NamedTuple):
     pair_starts: Ints
     pair_items: Ints
     pair_scores: npt.NDArray[np.float32]
+
+
+@compiled
+def lent_spaces(spaces: Spaces) -> Spaces:
+    """All its arrays, lent."""
+    return Spaces(
+        lent(spaces.rows),
+        lent(spaces.blocks),
+        lent(spaces.starts),
+        lent(spaces.sizes),
+        lent(spaces.values),
+        lent(spaces.term_keys),
+        lent(spaces.term_idf),
+        lent(spaces.term_vectors),
+        lent(spaces.count_starts),
+        lent(spaces.count_terms),
+        lent(spaces.counts),
+        lent(spaces.lengths),
+        lent(spaces.pair_starts),
+        lent(spaces.pair_items),
+        lent(spaces.pair_scores),
+    )
 
 
 @compiled
@@ -93,18 +116,19 @@ def to_latest(
     """Of each candidate (a row) its cosine with the mean of the latest items' vectors and, where wanted, its
     largest cosine with one of them; NaN without a vector on either side."""
     size, found = spaces.sizes[space], 0
-    profile, others = np.zeros(size), np.empty((latest.size, size))
+    profile, norm = np.zeros(size), 0.0
+    others = np.zeros((-(-latest.size // ABREAST), size, ABREAST))
     for row in latest:
         at = vector_place(spaces, space, block, row)
         if at != MISSING:
+            part, place = found // ABREAST, found % ABREAST
             for k in range(size):
-                others[found, k] = spaces.values[at + k]
-                profile[k] += others[found, k]
+                others[part, k, place] = spaces.values[at + k]
+                profile[k] += others[part, k, place]
             found += 1
-    norm = 0.0
     for k in range(size):
         norm += profile[k] * profile[k]
-    norm = np.sqrt(norm)
+    norm, products = np.sqrt(norm), np.empty(ABREAST)
     for j in range(rows.size):
         at = vector_place(spaces, space, block, rows[j])
         mean[j] = largest[j] = np.nan
@@ -113,8 +137,10 @@ def to_latest(
         own = spaces.values[at : at + size]
         mean[j] = dot(own, profile) / norm if norm > 0.0 else 0.0
         most = -np.inf
-        for i in range(found if wants_largest else 0):
-            most = max(most, dot(own, others[i]))
+        for first in range(0, found if wants_largest else 0, ABREAST):
+            dots(spaces.values, at, others, first // ABREAST, products)
+            for i in range(min(found - first, ABREAST)):
+                most = max(most, products[i])
         largest[j] = most
 
 

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from pipelines.errors import SettingsError, StoreError, nearest
 from pipelines.io.packing import FORMAT
 from pipelines.settings import Settings
@@ -40,8 +42,7 @@ KINDS = {
 day of a user's latest arrival, versions of items, a partition's latest arrival."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """Records by key, those that there are, and the fences of the same moment."""
 
     records: dict[bytes, bytes]

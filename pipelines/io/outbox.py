@@ -21,7 +21,7 @@ from pipelines.settings import Settings
 
 Delivered = Callable[[str | None, int, int], None]
 DECISIONS, FEATURES = "interactions", "decision_features"
-LINGER_MS = 2
+LINGER_MS = 10
 POLL_S = 0.1
 REPORTS_S = 0.05
 FLUSH_S = 10.0

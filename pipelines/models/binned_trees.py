@@ -23,6 +23,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from pipelines.features.lent import lent
+
 TILE = 128
 BYTE, INDEX = ir.IntType(8), ir.IntType(32)
 LANES = ir.VectorType(BYTE, TILE)
@@ -52,7 +54,8 @@ class BinnedTrees:
         """For each of `rows` float32[n, width]: `base` plus a leaf's value of each tree, in order."""
         out = np.empty(len(rows), self.leaves.dtype)
         scales = self.sources, self.cuts, self.starts
-        _sums(rows, self.depth, *scales, self.columns, self.limits, self.leaves, base, out)
+        room = np.empty((2, TILE << (self.depth - 2)), np.uint8)
+        _sums(rows, self.depth, *scales, self.columns, self.limits, self.leaves, base, room[0], room[1], out)
         return out
 
 
@@ -221,11 +224,11 @@ def _count_four(a, b, c, d, column, bins):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def _sums(  # type: ignore[no-untyped-def]
-    rows, depth, sources, cuts, starts, columns, limits, leaves, base, out
+    rows, depth, sources, cuts, starts, columns, limits, leaves, base, even, odd, out
 ):
     most = 1 << (depth - 2)
     tile = np.zeros(2 * sources.size * TILE, np.uint8)
-    even, odd = np.empty(most * TILE, np.uint8), np.empty(most * TILE, np.uint8)
+    even, odd = lent(even), lent(odd)  # they change places for each tree; who calls holds them
     column, bins = np.zeros(TILE, np.float32), np.empty(TILE, np.uint32)
     sums = np.empty(TILE, leaves.dtype)
     for start in range(0, rows.shape[0], TILE):
@@ -246,6 +249,6 @@ def _sums(  # type: ignore[no-untyped-def]
                     answer_of_four(tile, *tests, answers, start_of_four, spare, to)  # type: ignore[call-arg]
                 done += count
                 answers, spare = spare, answers
-            for r in range(TILE):
+            for r in range(size):
                 sums[r] += leaves[t, np.intp(answers[r])]
         out[start : start + size] = sums[:size]

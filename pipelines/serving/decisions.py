@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +16,7 @@ from pipelines.source_records import SourceWriter
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """A list that was shown: items in shown order, with scores and features in that order."""
 
     decision_id: str
@@ -29,10 +28,10 @@ class Decision:
     model_name: str
     model_version: str
     definitions_hash: str
-    fences: Fences = field(default_factory=dict)
+    fences: Fences = msgspec.field(default_factory=dict)
     session_id: str | None = None
     query: str | None = None
-    context: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = msgspec.field(default_factory=dict)
     propensity: list[float] | None = None
     explored: bool = False
 

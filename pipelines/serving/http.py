@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from pipelines.errors import LakePulseError, RequestError
 from pipelines.serving import openapi, refusals
 from pipelines.serving.access import Access, Rates
@@ -44,8 +46,7 @@ class Route:
     scope: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(msgspec.Struct, frozen=True):
     """A request that was let in: the path of its route, the part of its own that names something."""
 
     path: str

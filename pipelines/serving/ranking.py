@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,8 +28,7 @@ UNKNOWN_USER, UNKNOWN_ITEMS, FEWER_CANDIDATES = "unknown_user", "unknown_items",
 STORE_UNAVAILABLE, STORE_LAYOUT = "store_unavailable", "store_layout"
 
 
-@dataclass(frozen=True)
-class Ranked:
+class Ranked(msgspec.Struct, frozen=True):
     """Items in the order to be shown, with their scores and the features they were scored by."""
 
     items: list[str]
@@ -67,7 +67,7 @@ class Ranking:
         features = self.carrier.definitions.as_served(features)
         scores = self.model.score(features)
         order = np.argsort(-scores, kind="stable")
-        if not self.known.issuperset(request.items):
+        if (self.carrier.asked(request)[1] >= self._base).any():
             read.degraded.append(UNKNOWN_ITEMS)
         items = [request.items[place] for place in order.tolist()]
         return Ranked(items, scores[order], features[order], read.fences, read.degraded)
@@ -81,7 +81,7 @@ class Ranking:
             taken = accepted.of(user)
             found = self._newer(request, store, taken)
             read = Read(found.records, found.fences)
-            if taken is None and user_key(user) not in read.records:
+            if taken is None and self.carrier.asker not in read.records:
                 read.degraded.append(UNKNOWN_USER)
             return read, self.carrier.read_kept(request, read.records)
         except LakePulseError:

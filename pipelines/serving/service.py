@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import secrets
 from collections import OrderedDict
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from pipelines.contracts.answers import EventsAnswer, RankAnswer, RankedItem
 from pipelines.contracts.records import CONTEXT
@@ -108,7 +109,7 @@ class Service:
         if not share or asked.explore is False:
             return decision
         order = explored(len(decision.items), share, decision.decision_id)
-        return dataclasses.replace(
+        return msgspec.structs.replace(
             decision,
             items=[decision.items[place] for place in order.order],
             scores=decision.scores[order.order],

@@ -10,7 +10,8 @@ from pipelines.features import program as p
 from pipelines.features.arithmetic import aggregated
 from pipelines.features.compiled import compiled
 from pipelines.features.declarations import VALUED, Aggregate, Declaration
-from pipelines.features.lookups import MISSING, Lookups, jaccard, latest_rows, version_at
+from pipelines.features.entries import Entries, entry_of, tell_apart
+from pipelines.features.lookups import MISSING, Lookups, latest_rows, values_of, version_at
 from pipelines.features.needs import AGGREGATES, Reading
 from pipelines.features.program import Floats, Ints, Program, States
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.features.checks import Checker
     from pipelines.features.compiling import Compiler
 
+_BITS = 63  # of a word that has a sign
 MEASURES = {"ratio": p.RATIO, "difference": p.DIFFERENCE, "share_below": p.SHARE_BELOW}
 
 
@@ -102,26 +104,46 @@ def similarities(
     versions: Ints,
     as_of: int,
     f: int,
+    entries: Entries,
     features: Floats,
 ) -> None:
-    """Fill column `f`, and the next ones that only differ in how they aggregate, over the latest items."""
+    """Fill column `f`, and the next ones that only differ in how they aggregate, over the latest items.
+
+    `entries` are the candidates' values of the attribute. What a candidate shares with each of the latest
+    items is counted for all of them together: of each value it is noted which of them have it.
+    """
     attribute = program.features[f, p.FEATURE_KEY]
     others = latest_rows(program, states, catalog, user, f)
-    for i in range(others.size):
-        others[i] = version_at(catalog, others[i], as_of)
+    sizes, shared = np.empty(others.size, np.int64), np.zeros(others.size, np.int64)
+    owners = np.zeros((entries.counts[attribute], -(-others.size // _BITS)), np.int64)
+    known = 0
+    tell_apart(entries, attribute)
+    for other in others:
+        version = version_at(catalog, other, as_of)
+        if version == MISSING:
+            continue
+        first, last = values_of(catalog, attribute, version)
+        sizes[known] = last - first
+        for i in range(first, last):
+            e = entry_of(entries, attribute, catalog.value_rows[i])
+            if e != MISSING:
+                owners[e, known // _BITS] |= 1 << known % _BITS
+        known += 1
     for j in range(versions.size):
+        first, last = entries.starts[attribute, j], entries.starts[attribute, j + 1]
+        for at in range(first, last):
+            for block in range(owners.shape[1]):
+                bits = owners[entries.links[attribute, at], block]
+                for i in range(block * _BITS, min((block + 1) * _BITS, known) if bits else 0):
+                    shared[i] += bits >> i % _BITS & 1
         total, largest, smallest, found = 0.0, -np.inf, np.inf, 0
-        for other in others:
-            if other == MISSING or versions[j] == MISSING:
-                continue
-            one = jaccard(catalog, attribute, versions[j], other)
-            if not np.isnan(one):
-                total, largest, smallest, found = (
-                    total + one,
-                    max(largest, one),
-                    min(smallest, one),
-                    found + 1,
-                )
+        for i in range(known if versions[j] != MISSING else 0):
+            both = last - first + sizes[i]
+            if both:
+                one = shared[i] / (both - shared[i])
+                total, found = total + one, found + 1
+                largest, smallest = max(largest, one), min(smallest, one)
+            shared[i] = 0
         for g in range(f, f + program.features[f, p.FEATURE_SHARE]):
             features[j, g] = aggregated(
                 program.features[g, p.FEATURE_AGGREGATE], total, largest, smallest, found
