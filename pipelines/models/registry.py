@@ -23,16 +23,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.tracking.request_header.registry import resolve_request_headers
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-from mlflow.utils.workspace_context import get_request_workspace
-from mlflow.utils.workspace_utils import WORKSPACE_HEADER_NAME
 from requests.exceptions import RequestException
 
 from pipelines.alone import alone
 from pipelines.errors import ModelError, RegistryError
 from pipelines.models import sealed
-from pipelines.models.alias import Alias
 from pipelines.models.registered import FOLLOWS, STAGE, Training, Version
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a log is not a terminal
@@ -56,7 +52,6 @@ class Registry:
     def __init__(self, tracking_uri: str) -> None:
         self.uri = tracking_uri
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        self._alias = Alias(tracking_uri, _headers())
 
     def register(self, training: Training) -> str:
         """Log a run with everything of the training and register its package as the next version. Returns the
@@ -174,9 +169,6 @@ class Registry:
 
     def current(self, name: str, alias: str = CHAMPION) -> str | None:
         """The version that has the alias, or None: one small request."""
-        known = self._alias.version(name, alias)
-        if known is not None:
-            return known
         with _answered(self.uri):
             try:
                 return str(self._client.get_model_version_by_alias(name, alias).version)
@@ -275,14 +267,6 @@ class Registry:
                 self._client.set_registered_model_alias(name, PREVIOUS, earlier)
             elif self.current(name, PREVIOUS) is not None:
                 self._client.delete_registered_model_alias(name, PREVIOUS)
-
-
-def _headers() -> dict[str, str]:
-    """What MLflow's client sends with each request, credentials left out."""
-    headers: dict[str, str] = dict(resolve_request_headers())  # type: ignore[no-untyped-call]
-    if workspace := get_request_workspace():
-        headers.setdefault(WORKSPACE_HEADER_NAME, workspace)
-    return headers
 
 
 def _of(aliases: Mapping[str, Any], version: str) -> tuple[str, ...]:
