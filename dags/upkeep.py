@@ -1,9 +1,11 @@
-"""Keep lake and store quick and sound: fold the streams' small files, audit silver and gold, purge the store.
+"""Keep lake and store quick and sound: fold small files, audit silver and gold, compare what was served with
+what is trained, purge the store.
 
 | task | what it does | what a failure means |
 |---|---|---|
 | compact | folds small files into larger ones | tables stay correct and get slower to read |
 | audit | checks silver and gold against their contracts | an expectation does not hold, see the Data Docs |
+| parity | compares served features with what training has replayed since | some are served otherwise |
 | purge | builds the online store anew without what is held out, when that has changed | the old one stays |
 
 They do not wait for each other's success, but run one at a time: each wants the whole machine.
@@ -41,8 +43,11 @@ with DAG(
     default_args=JOB,
 ):
     BashOperator(task_id="compact", bash_command="./spark-submit.sh compact_tables")
-    # A failed audit is a finding and stays one: a retry would only delay it.
+    # What audit and parity find is a finding and stays one: a retry would only delay it, or hide it.
     BashOperator(
         task_id="audit", bash_command='./spark-submit.sh audit_quality --domain "$DOMAIN"', retries=0
+    )
+    BashOperator(
+        task_id="parity", bash_command='./spark-submit.sh check_parity --domain "$DOMAIN"', retries=0
     )
     BashOperator(task_id="purge", bash_command='./spark-submit.sh rebuild_store --purge --domain "$DOMAIN"')

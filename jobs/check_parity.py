@@ -1,39 +1,39 @@
-"""Compare the features that decisions were made by, as the service logged them, with those that training
-replays: the share of equal values of each feature becomes a row of ops.parity."""
+"""Compare the features that decisions were made by, as the service logged them, with those that training has
+replayed: the share of equal values of each becomes a row of ops.parity; exit code 1 when one is a fault.
+
+By default these are the decisions that gold.training_rows has got since the last check. Read are files of
+their days and hours only, and of them only their rows; no history is replayed, for training has done so."""
 
 import argparse
 import datetime
-import logging
 
 import pyarrow as pa
 
-from pipelines.contracts import bronze, gold, ops
-from pipelines.contracts.decision_features import unpack
+from pipelines.contracts import ops
 from pipelines.contracts.types import arrow_schema
 from pipelines.features.definitions import compile_definitions
-from pipelines.io import parts
+from pipelines.io import compared, parts
 from pipelines.launch import light_job
-from pipelines.monitoring.parity import REPLAYED, parity, told
+from pipelines.monitoring.parity import parity, told
 from pipelines.session import Lender
 from pipelines.settings import Settings
 
-log = logging.getLogger("lakepulse")
-
 
 def run(settings: Settings, spark: Lender, args: argparse.Namespace) -> int:
-    """Print what differs; that is told, and no failure: a stream that is behind shows in counts, too."""
+    """Print what differs; the exit code says whether that is a fault."""
     definitions, domain = compile_definitions(args.domain), args.domain.name
-    landed = parts.valid_rows(settings, bronze.DECISION_FEATURES, ("value",), spark)
-    replayed = parts.valid_rows(settings, gold.TRAINING_ROWS, REPLAYED, spark, where=("domain", domain))
-    logged = (unpack(value) for value in landed["value"].to_pylist())
-    rows = parity(logged, replayed, domain, definitions, datetime.datetime.now(datetime.UTC))
+    stretch = compared.stretch(settings, spark, domain, definitions.hash, args)
+    if stretch is None:
+        print("nothing was replayed since the last check: build_training_set does that")
+        return 0
+    logged = compared.logged(settings, spark, stretch)
+    replayed = compared.replayed(settings, spark, stretch, domain, logged)
+    about = {"compared_at": datetime.datetime.now(datetime.UTC), "domain": domain, **stretch.row()}
+    rows = parity(logged, replayed, definitions, settings.parity, about)
     parts.append(pa.Table.from_pylist(rows, arrow_schema(ops.PARITY.schema)), settings, ops.PARITY, spark)
-    summary, *differing = told(rows)
-    print(summary)
-    for line in differing:
-        log.warning("%s", line)
-    return 0
+    print("\n".join(told(rows)))
+    return 1 if any(row["is_fault"] for row in rows) else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(light_job("check_parity", __doc__, run))
+    raise SystemExit(light_job("check_parity", __doc__, run, compared.arguments))

@@ -205,6 +205,17 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Parity:
+    """How features as they were served are compared with those of training, and what is a fault."""
+
+    hours: float
+    most: int
+    fewest: int
+    own_share: float
+    shared_share: float
+
+
+@dataclass(frozen=True)
 class Serving:
     """The scoring service: where it listens, what it takes, how it logs."""
 

@@ -26,6 +26,7 @@ from pipelines.sections import (
     Kafka,
     Mlflow,
     Outliers,
+    Parity,
     Paths,
     Serving,
     Silver,
@@ -64,6 +65,7 @@ class Settings:
     tuning: Tuning
     mlflow: Mlflow
     gate: Gate
+    parity: Parity
     serving: Serving
     airflow: Airflow
     watch: Watch

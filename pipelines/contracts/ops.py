@@ -107,13 +107,22 @@ PARITY = Table(
         domain=TEXT,
         definitions_hash=TEXT,
         feature=TEXT,
+        since=TIME,  # decisions made after this, and up to `until`, were compared
+        until=TIME,
         decisions=LONG,  # that were logged with their features and replayed, under these definitions
         values=LONG,  # of the feature, one for each item that such a decision showed
         equal=LONG,  # of them, bit for bit the same in the log and in the replay
         share=DOUBLE,
+        is_own=FLAG,  # it reads the user's own record, the request and the catalog alone
+        is_fault=FLAG,  # fewer of its values are equal than the settings ask for
+        largest=DOUBLE,  # difference, where both values are known; null where none differs
+        decision_id=TEXT,  # what differs most, or is missing on one side; null where nothing differs
+        item_id=TEXT,
+        logged=DOUBLE,
+        replayed=DOUBLE,
     ),
     key=("compared_at", "domain", "feature"),
     event_time="compared_at",
-    required=("definitions_hash", "decisions", "values", "equal", "share"),
+    required=("definitions_hash", "since", "until", "decisions", "values", "equal", "share", "is_fault"),
     ranges=(("values", 1, None), ("equal", 0, None), ("share", 0, 1)),
 )

@@ -3,7 +3,10 @@ takes seconds to start and Spark far longer to hand lists of numbers over (figur
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import deltalake
 import pyarrow as pa
@@ -18,6 +21,11 @@ from pipelines.io import delta, lake
 from pipelines.io.checkpoints import is_local, local_path
 from pipelines.session import Lender
 from pipelines.settings import Settings
+
+Condition = tuple[str, str, Any]
+"""(column, one of = > >= <= in, value)."""
+COMPARED = {"=": operator.eq, ">": operator.gt, ">=": operator.ge, "<=": operator.le}
+ROWS_AT_A_TIME = 512  # a row of features is large, and most rows of a file are not wanted
 
 
 def is_here(settings: Settings, table: Table) -> bool:
@@ -47,6 +55,56 @@ def valid_rows(
         return lake.rows(settings, table, columns, where, at)
     found = table.latest(delta.read(spark(), settings, table, at))
     return (found.where(F.col(where[0]) == where[1]) if where else found).select(*columns).toArrow()
+
+
+def chosen_rows(
+    settings: Settings, table: Table, columns: Sequence[str], spark: Lender, *conditions: Condition
+) -> pa.Table:
+    """Columns of the rows of a table without revisions that meet all conditions, in any order.
+
+    A file is opened only where its partition and the least and greatest values that the table's log keeps of
+    it allow such rows, and no more than the chosen rows are held in memory.
+    """
+    if is_here(settings, table):
+        stored = deltalake.DeltaTable(delta.ensure_local(settings, table)).to_pyarrow_dataset()
+        wanted = [_of_arrow(*condition) for condition in conditions]
+        scanner = stored.scanner(
+            columns=list(columns),
+            filter=functools.reduce(operator.and_, wanted),
+            batch_size=ROWS_AT_A_TIME,
+            batch_readahead=2,
+            fragment_readahead=1,
+        )
+        return scanner.to_table()
+    found = delta.read(spark(), settings, table)
+    for name, compared, value in conditions:
+        column = F.col(name)
+        found = found.where(column.isin(value) if compared == "in" else COMPARED[compared](column, value))
+    return found.select(*columns).toArrow()
+
+
+def newest(settings: Settings, table: Table, column: str, part: tuple[str, str], spark: Lender) -> Any:
+    """The greatest value of a column in one value of a partition column, (column, value), from the table's
+    log where that has it; None without rows."""
+    name, value = part
+    if not is_here(settings, table):
+        rows = delta.read(spark(), settings, table).where(F.col(name) == value)
+        return rows.select(column).agg(F.max(column).alias("newest")).toArrow()["newest"][0].as_py()
+    opened = deltalake.DeltaTable(delta.ensure_local(settings, table))
+    files = pa.table(opened.get_add_actions(flatten=True))
+    if files.num_rows == 0:
+        return None
+    greatest = files.filter(pc.equal(files[f"partition.{name}"], value))[f"max.{column}"]
+    if greatest.null_count:
+        return pc.max(_rows(opened, part, [column])[column]).as_py()
+    return pc.max(greatest).as_py()
+
+
+def _of_arrow(name: str, compared: str, value: Any) -> ds.Expression:
+    if compared == "in":
+        return ds.field(name).isin(value)
+    expression: ds.Expression = COMPARED[compared](ds.field(name), value)
+    return expression
 
 
 def local_part(settings: Settings, table: Table, part: tuple[str, str], columns: Sequence[str]) -> pa.Table:

