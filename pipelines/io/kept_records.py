@@ -25,7 +25,7 @@ class KeptRecords:
         kept = self._kept
         if self._store.is_still(self._generation):
             try:
-                return [kept[key] for key in keys]
+                return list(map(kept.__getitem__, keys))
             except KeyError:
                 pass
 
