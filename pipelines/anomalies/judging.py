@@ -35,6 +35,7 @@ from pipelines.sections import Outliers as Outlying
 from pipelines.settings import Settings
 
 TOP_FEATURES = 3
+CAUSES = ("address", "device")
 COLUMNS = tuple(TO_JUDGE.fieldNames())
 BATCHES_ARE_NOT_WEIGHED = ("spark.sql.execution.arrow.maxBytesPerBatch", str(2**31 - 1))
 """Spark weighs a batch for Python after each row, which costs 50 µs a row with lists and maps in it: these
@@ -146,13 +147,26 @@ def discovered(
     rows: pa.Table, past: Sequence[Past], share: float, batches: int
 ) -> tuple[NDArray[np.bool_], Past]:
     """(which rows of JUDGED are discoveries of their batch, what is kept of it). Each entity and window is
-    one hypothesis; rows without a p-value are none."""
+    one hypothesis, each address one cause; rows without a p-value are none."""
     p = rows["p_value"].to_numpy()
-    known = ~np.isnan(p)
-    found, kept = judge(past, p[known], share, decay_of(batches))
+    known = np.flatnonzero(~np.isnan(p))
+    found, kept = judge(past, p[known], share, decay_of(batches), lambda few: causes_of(rows, known[few]))
     marks = np.zeros(len(p), bool)
     marks[known] = found
     return marks, kept
+
+
+def causes_of(rows: pa.Table, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each of some rows: the same where they have one address, or without any one device; an
+    entity without either is a cause of its own."""
+    chosen = rows.select(["entity", "entity_id", "links"]).take(pa.array(places)).to_pylist()
+    names = [
+        next((f"{kind}={links[kind]}" for kind in CAUSES if links.get(kind)), f"{entity}={entity_id}")
+        for entity, entity_id, links in (
+            (row["entity"], row["entity_id"], dict(row["links"] or ())) for row in chosen
+        )
+    ]
+    return np.asarray(np.unique(np.array(names, str), return_inverse=True)[1], np.int64)
 
 
 def decay_of(batches: int) -> float:

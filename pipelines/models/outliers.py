@@ -73,7 +73,8 @@ class OutlierModel:
             vectors = vectors[np.sort(drawn)]
         scale = Scale.fit(np.where(np.isfinite(vectors), vectors, np.nan))
         plain = scale.plain(vectors)
-        ensemble, extremes = Ensemble.fit(plain, config, seed), Extremes.fit(bent(plain))
+        ensemble = Ensemble.fit(plain, config, seed)
+        extremes = Extremes.fit(bent(plain), scale.steps(vectors))
         model = cls(named, config, scale, ensemble, extremes, np.zeros(0))
         return replace(model, scores=tails.kept(model.score(vectors), config.kept))
 
