@@ -23,7 +23,7 @@ from pipelines.contracts.scoring import JUDGED, TO_JUDGE
 from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import REASON
 from pipelines.domain import Domain
-from pipelines.features.columns import packed, unpacked
+from pipelines.features.columns import packed_cell, unpacked
 from pipelines.models import package
 from pipelines.models.champions import Champions
 from pipelines.models.outlier_kinds import Outliers
@@ -74,8 +74,7 @@ def _judging(champion: Champion) -> Callable[[Iterable[pa.RecordBatch]], Iterato
         for rows in batches:
             if rows.num_rows:
                 found = judge_rows(pa.Table.from_batches([rows]), loaded(champion))
-                message = pa.array([packed(found)], pa.binary())
-                yield pa.RecordBatch.from_arrays([message], ["message"])
+                yield pa.RecordBatch.from_arrays([packed_cell(found)], ["message"])
 
     return run
 
@@ -138,9 +137,12 @@ class _Reasons:
         names, numbers = pa.concat_arrays(self._names), np.concatenate(self._numbers, axis=1)
         parts = pa.StructArray.from_arrays([names, *map(pa.array, numbers)], names=REASON.fieldNames())
         starts = pa.array(np.arange(self._found + 1, dtype=np.int32) * self._width)
-        order = pa.array(self._place, mask=self._place < 0)
         each = {"reasons": parts, "top_features": names}
-        return {name: pa.ListArray.from_arrays(starts, values).take(order) for name, values in each.items()}
+        found = {name: pa.ListArray.from_arrays(starts, values) for name, values in each.items()}
+        if np.array_equal(self._place, np.arange(self._found)):
+            return found
+        order = pa.array(self._place, mask=self._place < 0)
+        return {name: values.take(order) for name, values in found.items()}
 
 
 def discovered(
