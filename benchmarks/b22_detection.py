@@ -13,6 +13,7 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ from pipelines.anomalies.calibrating import calibrated, calibrations_of, rule_of
 from pipelines.anomalies.discoveries import Past, judge
 from pipelines.anomalies.findings import Finding
 from pipelines.anomalies.incidents import Incident, severity
-from pipelines.anomalies.judging import Judges, decay_of, judge_rows, outlier_rows
+from pipelines.anomalies.judging import Judges, causes_of, decay_of, judge_rows, outlier_rows
 from pipelines.anomalies.outlier_findings import outlier_findings
 from pipelines.anomalies.reviews import Confirmed, confirmed_entities
 from pipelines.models.outlier_training import matrix_of
@@ -134,7 +135,8 @@ def findings(
     champion = Champion("shop-outliers", "1", "", settings.state)
     config = settings.outliers
     for batch in batches:
-        found, kept = judge(past, chance[batch], config.false_share, decay_of(config.memory_batches))
+        own = partial(causes_of, together.take(pa.array(batch)))
+        found, kept = judge(past, chance[batch], config.false_share, decay_of(config.memory_batches), own)
         past = [*past, kept][-1_000:]
         if not kept.found:
             yield int(end[batch].max()), len(batch), []

@@ -252,19 +252,23 @@ def _look_alikes(groups: Groups, figures: dict[str, Numbers]) -> tuple[Numbers, 
 
 
 def _beside_peers(groups: Groups, figures: dict[str, Numbers]) -> dict[str, Numbers]:
-    """Distance from the entities that came by the same source in the same window."""
-    row = groups.first_marked(groups.acts["source"] != 0)
-    source = np.where(row >= 0, groups.acts["source"][row], 0)
+    """Distance from the entities that came by the same source in the same window.
+
+    Those who came by one device count once: else who tries hundreds of accounts would decide what is usual.
+    """
+    source, device = groups.first_value("source"), groups.first_value("device")
     _, codes = np.unique(groups.start * np.int64(31) + source, return_inverse=True)
+    counted = device == 0
+    counted[np.unique(codes * _ODD[0] + device, return_index=True)[1]] = True
     acts = np.log2(groups.size + 1.0)
-    middle, peers = medians(codes, acts)
+    middle, peers = medians(codes, acts, counted)
     enough = peers >= FEWEST_PEERS
     distance = np.zeros(len(groups))
     for name in PEER_FIGURES:
         values = np.log2(figures[name] + 1)
-        centre, _ = medians(codes, values)
+        centre, _ = medians(codes, values, counted)
         off = np.abs(values - centre)
-        distance += off / (1.4826 * medians(codes, off)[0] + 1.0)  # 1: a factor of two is never much
+        distance += off / (1.4826 * medians(codes, off, counted)[0] + 1.0)  # 1: a factor of two is never much
     return {
         "acts_over_peers": np.where(enough, acts - middle, 0.0),
         "peer_distance": np.where(enough, distance / len(PEER_FIGURES), 0.0),

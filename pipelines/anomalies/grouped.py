@@ -85,22 +85,29 @@ class Groups:
         found = np.minimum.reduceat(place, self.first) if len(self) else place
         return np.where(found < len(self.acts), found, -1)
 
+    def first_value(self, name: str) -> Ints:
+        """Of a column each group's first value, 0 where it has none."""
+        row = self.first_marked(self.acts[name] != 0)
+        return np.where(row >= 0, self.acts[name][row], 0)
+
 
 def share(part: Numbers, whole: Numbers) -> Numbers:
     """`part` / `whole`, 0 where there is no whole."""
     return np.asarray(np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0))
 
 
-def medians(codes: Ints, values: Numbers) -> tuple[Numbers, Ints]:
-    """(median of the values of each code, how many values it has), for each value by its code."""
+def medians(codes: Ints, values: Numbers, among: Mask) -> tuple[Numbers, Ints]:
+    """(median of the marked values of each code, how many these are), for each value by its code, of which
+    at least one is marked."""
     if not len(codes):
         return np.zeros(0), np.zeros(0, np.int64)
-    order = np.lexsort((values, codes))
-    ordered = codes[order]
+    own, marked = codes[among], values[among]
+    order = np.lexsort((marked, own))
+    ordered = own[order]
     opens = np.flatnonzero(np.r_[True, np.diff(ordered) != 0])
-    size = np.diff(np.append(opens, len(codes)))
+    size = np.diff(np.append(opens, len(own)))
     low, high = opens + (size - 1) // 2, opens + size // 2
-    middle = (values[order][low] + values[order][high]) / 2
+    middle = (marked[order][low] + marked[order][high]) / 2
     place = np.searchsorted(ordered[opens], codes)
     return middle[place], size[place]
 

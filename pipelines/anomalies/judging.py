@@ -23,7 +23,7 @@ from pipelines.contracts.scoring import JUDGED, TO_JUDGE
 from pipelines.contracts.types import arrow_schema
 from pipelines.contracts.watch import REASON
 from pipelines.domain import Domain
-from pipelines.features.columns import packed, unpacked
+from pipelines.features.columns import packed_cell, unpacked
 from pipelines.models import package
 from pipelines.models.champions import Champions
 from pipelines.models.outlier_kinds import Outliers
@@ -35,6 +35,7 @@ from pipelines.sections import Outliers as Outlying
 from pipelines.settings import Settings
 
 TOP_FEATURES = 3
+CAUSES = ("address", "device")
 COLUMNS = tuple(TO_JUDGE.fieldNames())
 BATCHES_ARE_NOT_WEIGHED = ("spark.sql.execution.arrow.maxBytesPerBatch", str(2**31 - 1))
 """Spark weighs a batch for Python after each row, which costs 50 µs a row with lists and maps in it: these
@@ -73,8 +74,7 @@ def _judging(champion: Champion) -> Callable[[Iterable[pa.RecordBatch]], Iterato
         for rows in batches:
             if rows.num_rows:
                 found = judge_rows(pa.Table.from_batches([rows]), loaded(champion))
-                message = pa.array([packed(found)], pa.binary())
-                yield pa.RecordBatch.from_arrays([message], ["message"])
+                yield pa.RecordBatch.from_arrays([packed_cell(found)], ["message"])
 
     return run
 
@@ -137,22 +137,38 @@ class _Reasons:
         names, numbers = pa.concat_arrays(self._names), np.concatenate(self._numbers, axis=1)
         parts = pa.StructArray.from_arrays([names, *map(pa.array, numbers)], names=REASON.fieldNames())
         starts = pa.array(np.arange(self._found + 1, dtype=np.int32) * self._width)
-        order = pa.array(self._place, mask=self._place < 0)
         each = {"reasons": parts, "top_features": names}
-        return {name: pa.ListArray.from_arrays(starts, values).take(order) for name, values in each.items()}
+        found = {name: pa.ListArray.from_arrays(starts, values) for name, values in each.items()}
+        if np.array_equal(self._place, np.arange(self._found)):
+            return found
+        order = pa.array(self._place, mask=self._place < 0)
+        return {name: values.take(order) for name, values in found.items()}
 
 
 def discovered(
     rows: pa.Table, past: Sequence[Past], share: float, batches: int
 ) -> tuple[NDArray[np.bool_], Past]:
     """(which rows of JUDGED are discoveries of their batch, what is kept of it). Each entity and window is
-    one hypothesis; rows without a p-value are none."""
+    one hypothesis, each address one cause; rows without a p-value are none."""
     p = rows["p_value"].to_numpy()
-    known = ~np.isnan(p)
-    found, kept = judge(past, p[known], share, decay_of(batches))
+    known = np.flatnonzero(~np.isnan(p))
+    found, kept = judge(past, p[known], share, decay_of(batches), lambda few: causes_of(rows, known[few]))
     marks = np.zeros(len(p), bool)
     marks[known] = found
     return marks, kept
+
+
+def causes_of(rows: pa.Table, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each of some rows: the same where they have one address, or without any one device; an
+    entity without either is a cause of its own."""
+    chosen = rows.select(["entity", "entity_id", "links"]).take(pa.array(places)).to_pylist()
+    names = [
+        next((f"{kind}={links[kind]}" for kind in CAUSES if links.get(kind)), f"{entity}={entity_id}")
+        for entity, entity_id, links in (
+            (row["entity"], row["entity_id"], dict(row["links"] or ())) for row in chosen
+        )
+    ]
+    return np.asarray(np.unique(np.array(names, str), return_inverse=True)[1], np.int64)
 
 
 def decay_of(batches: int) -> float:

@@ -52,8 +52,8 @@ OUTLIER_BATCHES = Table(
         tests=LONG,  # hypotheses: vectors with a p-value
         below_5=LONG,  # of them, p-values of 5 % and less
         level=DOUBLE,  # at which they were tested
-        found=LONG,
-        most=LONG,  # discoveries at most, had one p-value been 0
+        found=LONG,  # causes that were discovered
+        most=LONG,  # causes at most, had one p-value been 0
         model_version=TEXT,
     ),
     key=("number",),

@@ -50,10 +50,21 @@ def lists(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
 
 def packed(rows: pa.Table) -> bytes:
     """Rows as bytes: an Arrow stream."""
+    return bytes(_packed(rows))
+
+
+def packed_cell(rows: pa.Table) -> pa.BinaryArray:
+    """An array of one value: the rows as `packed`, without a copy."""
+    content = _packed(rows)
+    ends = pa.py_buffer(np.array([0, content.size], np.int32))
+    return pa.BinaryArray.from_buffers(pa.binary(), 1, [None, ends, content])
+
+
+def _packed(rows: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)
-    return bytes(sink.getvalue())
+    return sink.getvalue()
 
 
 def unpacked(content: bytes | pa.Buffer) -> pa.Table:

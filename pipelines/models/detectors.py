@@ -91,12 +91,13 @@ class Histograms(Frozen):
         return len(shapes) == 1 and self.edges.shape[1:] == (width,) and self.reach.shape == (1,)
 
 
-def rarest(histograms: Histograms, plain: Numbers, k: int) -> NDArray[np.int64]:
-    """Of each vector the places of the `k` features of which the fewest training vectors had a value as
-    rare; among equally rare ones the further from the middle comes first."""
-    out = np.empty((len(plain), min(k, plain.shape[1])), np.int64)
-    _rarest(histograms.rarity, plain, np.ascontiguousarray(histograms.edges.T), histograms.reach[0], out)
-    return out
+def rarest(histograms: Histograms, plain: Numbers, k: int) -> tuple[NDArray[np.int64], Numbers]:
+    """(of each vector the places of the `k` features of which the fewest training vectors had a value as
+    rare; among equally rare ones the further from the middle comes first, `histograms.scores`)."""
+    out, sums = np.empty((len(plain), min(k, plain.shape[1])), np.int64), np.empty(len(plain))
+    tables = histograms.rarity, histograms.density
+    _rarest(*tables, plain, np.ascontiguousarray(histograms.edges.T), histograms.reach[0], out, sums)
+    return out, sums
 
 
 def isolating_trees(model: IForest) -> Iterator[Tree]:
@@ -172,14 +173,17 @@ def _minus_sums(table, plain, edges, reach, out):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, error_model="numpy")
-def _rarest(rarity, plain, edges, reach, out):  # type: ignore[no-untyped-def]
-    """Fill `out` [n, k] with the columns of the least `rarity[bin of plain[i, j], j]`, the least first."""
+def _rarest(rarity, density, plain, edges, reach, out, sums):  # type: ignore[no-untyped-def]
+    """Fill `out` [n, k] with the columns of the least `rarity[bin of plain[i, j], j]`, the least first, and
+    `sums` [n] as `_minus_sums`."""
     k = out.shape[1]
     shares, distances = np.empty(k), np.empty(k)  # of those found so far
     for i in range(plain.shape[0]):
-        found = 0
+        found, total = 0, 0.0
         for j in range(plain.shape[1]):
-            share, far = rarity[_bin(plain[i, j], edges[j], reach), j], abs(plain[i, j])
+            place = _bin(plain[i, j], edges[j], reach)
+            total -= density[place, j]
+            share, far = rarity[place, j], abs(plain[i, j])
             at = found
             while at > 0 and (
                 share < shares[at - 1] or (share == shares[at - 1] and far > distances[at - 1])
@@ -192,3 +196,4 @@ def _rarest(rarity, plain, edges, reach, out):  # type: ignore[no-untyped-def]
                 out[i, at] = j
                 shares[at], distances[at] = share, far
                 found = min(found + 1, k)
+        sums[i] = total

@@ -123,13 +123,15 @@ class Ensemble:
         assert isinstance(found, Histograms)
         return found
 
-    def score(self, plain: Numbers, curved: Numbers | None = None) -> Numbers:
-        """Of each vector the mean surprise of the detectors; `curved` are the same vectors `bent`, where
-        they are known. Above `threshold` neighbours have a say in how far above: no vector falls below it,
-        so that a score depends on its own vector alone."""
+    def score(
+        self, plain: Numbers, curved: Numbers | None = None, by_histograms: Numbers | None = None
+    ) -> Numbers:
+        """Of each vector the mean surprise of the detectors; `curved` are the same vectors `bent`,
+        `by_histograms` the scores of `histograms`, where they are known. Above `threshold` neighbours have a
+        say in how far above: no vector falls below it, so that a score depends on its own vector alone."""
         curved = bent(plain) if curved is None else curved
         total = np.zeros(len(plain))
-        for surprises in self._each(plain, curved):
+        for surprises in self._each(plain, curved, by_histograms):
             total += surprises
         total /= len(self.members)
         if self.neighbours is None:
@@ -149,9 +151,14 @@ class Ensemble:
         vectors)."""
         return np.column_stack(list(self._each(plain, bent(plain))))
 
-    def _each(self, plain: Numbers, curved: Numbers) -> Iterator[Numbers]:
+    def _each(
+        self, plain: Numbers, curved: Numbers, by_histograms: Numbers | None = None
+    ) -> Iterator[Numbers]:
         for name, member in self.members.items():
-            scores = member.scores(plain if name in STRAIGHT else curved)
+            if member is self.histograms and by_histograms is not None:
+                scores = by_histograms
+            else:
+                scores = member.scores(plain if name in STRAIGHT else curved)
             yield tails.surprise(self.ranked[name], scores)
 
     def arrays(self) -> dict[str, NDArray[Any]]:

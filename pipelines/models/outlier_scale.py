@@ -48,6 +48,12 @@ class Scale(Frozen):
         _plain(np.ascontiguousarray(vectors, np.float64), self.centre, self.spread, out)
         return out
 
+    def steps(self, vectors: Numbers) -> Numbers:
+        """Of each feature how many spreads lie between a whole number and the next, 0 where a vector has
+        another number."""
+        is_whole = (vectors == np.floor(vectors)) | ~np.isfinite(vectors)
+        return np.where(is_whole.all(axis=0), 1.0 / self.spread, 0.0)
+
     def fits(self, width: int) -> bool:
         """Whether the parts belong together and to vectors of this width."""
         return all(array.shape == (width,) for array in self.arrays().values())
@@ -59,6 +65,11 @@ def bent(plain: Numbers) -> Numbers:
     out = np.empty(plain.shape)
     _bent(plain, out)
     return out
+
+
+def straight(curved: Numbers) -> Numbers:
+    """The plain vectors that are `bent` like these."""
+    return np.copysign(np.expm1(np.abs(curved)), curved)
 
 
 def _spread(values: Numbers) -> float:

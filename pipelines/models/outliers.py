@@ -73,7 +73,8 @@ class OutlierModel:
             vectors = vectors[np.sort(drawn)]
         scale = Scale.fit(np.where(np.isfinite(vectors), vectors, np.nan))
         plain = scale.plain(vectors)
-        ensemble, extremes = Ensemble.fit(plain, config, seed), Extremes.fit(bent(plain))
+        ensemble = Ensemble.fit(plain, config, seed)
+        extremes = Extremes.fit(bent(plain), scale.steps(vectors))
         model = cls(named, config, scale, ensemble, extremes, np.zeros(0))
         return replace(model, scores=tails.kept(model.score(vectors), config.kept))
 
@@ -88,11 +89,12 @@ class OutlierModel:
         """(`score`, `reason_columns`) of the same vectors, for less than one after the other."""
         plain = self.plain(vectors)
         curved = bent(plain)
-        return self._score(plain, curved), self._told(vectors, curved, k)
+        columns, by_histograms = self._told(vectors, curved, k)
+        return self._score(plain, curved, by_histograms), columns
 
     def rank(self, scores: Numbers) -> Numbers:
         """Of each score the share of training vectors with a lower one, 0 .. 1."""
-        return np.searchsorted(self.scores, scores, side="left") / len(self.scores)
+        return tails.below(self.scores, scores) / len(self.scores)
 
     def p_value(self, vectors: Numbers) -> Numbers:
         """Share of training vectors at least as unusual, counting the vector itself: in (0, 1]."""
@@ -115,7 +117,7 @@ class OutlierModel:
 
     def reason_columns(self, vectors: Numbers, k: int = 3) -> Columns:
         """`reasons` as four arrays [n, k]: places in `names`, values, lows, highs."""
-        return self._told(vectors, bent(self.plain(vectors)), k)
+        return self._told(vectors, bent(self.plain(vectors)), k)[0]
 
     def plain(self, vectors: Numbers) -> Numbers:
         """The vectors in spreads from the middle. Raises ModelError for another width."""
@@ -169,13 +171,14 @@ class OutlierModel:
         ensemble.check(len(names))
         return cls(names, config, scale, ensemble, extremes, scores)
 
-    def _score(self, plain: Numbers, curved: Numbers) -> Numbers:
-        return np.asarray(self.ensemble.score(plain, curved) + self.extremes.scores(curved))
+    def _score(self, plain: Numbers, curved: Numbers, by_histograms: Numbers | None = None) -> Numbers:
+        total = self.ensemble.score(plain, curved, by_histograms)
+        return np.asarray(total + self.extremes.scores(curved))
 
-    def _told(self, vectors: Numbers, curved: Numbers, k: int) -> Columns:
-        places = rarest(self.ensemble.histograms, curved, k)
+    def _told(self, vectors: Numbers, curved: Numbers, k: int) -> tuple[Columns, Numbers]:
+        places, by_histograms = rarest(self.ensemble.histograms, curved, k)
         values = np.take_along_axis(np.asarray(vectors, np.float64), places, axis=1)
-        return places, values, self.scale.low[places], self.scale.high[places]
+        return (places, values, self.scale.low[places], self.scale.high[places]), by_histograms
 
 
 def _of(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -40,14 +40,13 @@ SELECT incident_id, kind, level, severity, pattern, entities, p, exposure, opene
        reasons, links, segments
 FROM gold.alerts
 WHERE state IN ('open', 'closed') AND epoch_ms(window_end) >= CAST(? AS BIGINT)
-  AND ((kind = 'outlier' AND level <> 'low')
-       OR (kind = 'drop' AND len(list_filter(members, m -> m.entity_id LIKE '%@all')) > 0))
+  AND kind IN ('outlier', 'drop')
 ORDER BY severity DESC"""
 
 
 def incidents(settings: Settings, since_ms: int) -> list[dict[str, Any]]:
-    """Incidents of behaviour from medium severity on, and drops of the whole shop, whose windows end after
-    that time (epoch ms), the most severe first."""
+    """All incidents that a test has found and whose windows end after that time (epoch ms), the most severe
+    first."""
     found = lake.query(settings, SEEN, str(since_ms)).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in found]
 

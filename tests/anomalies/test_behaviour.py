@@ -156,6 +156,16 @@ def test_peers_are_those_who_came_the_same_way_in_the_window():
     assert distance["busy"] > 1 > distance["u1"]
 
 
+def test_those_who_came_by_one_device_are_one_peer():
+    crowd = [act(n, user_id=f"u{n % 9}", source="web", device_id=f"d{n % 9}") for n in range(27)]
+    busy = [act(2 * n, user_id="busy", source="web") for n in range(63)]
+    tried = [act(n, user_id=f"victim{n}", source="web", device_id="thief") for n in range(100)]
+    rows = found([*crowd, *busy, *tried])
+    over = {name: row["vector"][NAMES.index("acts_over_peers")] for (name, _), row in rows.items()}
+    assert over["busy"] == 4, "the others' median is three acts, not one"
+    assert over["victim1"] == -1
+
+
 @pytest.mark.parametrize("text", ["user", "user/0", "robot/5", "user/x", "user/5.5"])
 def test_an_unknown_kind_is_told(text):
     with pytest.raises(SettingsError, match="entities: user, session, device, address"):

@@ -32,6 +32,28 @@ def test_the_most_that_could_be_found_is_what_trying_gives(values, level):
     assert most_found(p, level) == max(tried)
 
 
+@given(P_VALUES, st.lists(st.integers(0, 4), min_size=30, max_size=30))
+def test_causes_are_counted_and_only_few_are_asked_for_theirs(values, numbers):
+    p, causes = np.array(values), np.array(numbers)[: len(values)]
+    asked = []
+    found, kept = judge([], p, 0.4, 0.9, lambda places: asked.append(places) or causes[places])
+    every, single = judge([], p, 0.4, 0.9)
+    np.testing.assert_array_equal(found, benjamini_hochberg(p, kept.level, causes))
+    assert kept.found == len(set(causes[found].tolist())) <= single.found == every.sum()
+    assert found.sum() <= every.sum()
+    assert kept.found <= kept.most <= single.most == most_found(p, single.level)
+    assert set(np.flatnonzero(every)) <= set(asked[0].tolist())
+
+
+def test_what_many_of_one_cause_prove_does_not_pay_for_others():
+    p = np.r_[np.full(200, 1e-6), 0.02, np.linspace(0.1, 1.0, 199)]
+    causes = np.r_[np.zeros(200, np.int64), np.arange(1, 201)]
+    assert judge([], p, 0.1, 0.99)[0][200]
+    found, kept = judge([], p, 0.1, 0.99, causes.__getitem__)
+    assert found.sum() == 200
+    assert kept.found == 1
+
+
 def test_a_batch_without_hypotheses_finds_nothing():
     found, past = judge([], np.zeros(0), 0.1, 0.99)
     assert (found.size, past) == (0, Past(0.0, 0, 0))

@@ -35,6 +35,18 @@ def test_what_never_varied_is_unusual_once_it_does():
     assert found.scores(np.array([[0.0, 0.0], [0.0, 2.0], [-2.0, 0.0]])).tolist() == [0.0, 8.0, 8.0]
 
 
+def test_one_step_more_than_usual_is_no_extreme_once_it_was_seen():
+    counts = np.ones((3_000, 2))
+    counts[7] = 2.0, 200.0
+    model = OutlierModel.fit(counts, seed=1)
+    vectors = np.array([[2.0, 1.0], [3.0, 1.0], [40.0, 1.0], [1.0, 200.0], [1.0, 2.0]])
+    seen, next_step, campaign, wild, below_wild = model.extremes.scores(bent(model.plain(vectors)))
+    assert seen == 0 < next_step < 5 < campaign
+    assert wild > 10, "far more than one step: the next ones shall not hide behind it"
+    assert below_wild < wild
+    assert Extremes.fit(bent(model.plain(counts))).scores(bent(model.plain(vectors[:1])))[0] > 10
+
+
 @given(st.lists(st.floats(-50, 50), min_size=3, max_size=3), st.integers(0, 2), st.floats(0, 50))
 def test_further_out_is_never_less_unusual(vector, place, more):
     found = Extremes.fit(exponential(2_000))
