@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import ModelError, TrainingError
-from pipelines.models.tails import below
 
 Numbers = NDArray[np.float64]
 MARGINAL, SIMES, ASYMPTOTIC, MONTE_CARLO = BOUNDS = ("marginal", "simes", "asymptotic", "monte_carlo")
@@ -106,7 +105,7 @@ class Calibration:
         Under exchangeability with the calibration rows a p-value that was counted is at most x with a chance
         of at most x, ties included. A score that is no number gets 1. A score's p-value depends on it alone.
         """
-        reached = len(self.scores) - below(self.scores, scores)
+        reached = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
         p = self.levels[reached]
         highest = self.scores[-1]
         beyond = scores > highest  # NaN is not

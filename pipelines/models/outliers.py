@@ -94,7 +94,7 @@ class OutlierModel:
 
     def rank(self, scores: Numbers) -> Numbers:
         """Of each score the share of training vectors with a lower one, 0 .. 1."""
-        return tails.below(self.scores, scores) / len(self.scores)
+        return np.searchsorted(self.scores, scores, side="left") / len(self.scores)
 
     def p_value(self, vectors: Numbers) -> Numbers:
         """Share of training vectors at least as unusual, counting the vector itself: in (0, 1]."""
