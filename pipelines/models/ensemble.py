@@ -40,6 +40,7 @@ class OutlierConfig:
     rows: int = 20_000  # training vectors that the detectors learn from, at most
     kept: int = tails.KEPT_SCORES  # training scores that are kept of each detector
     trim: float = 0.1  # share of the training vectors, the most unusual, that no distance is measured by
+    far: float = 0.05  # share of them, the most unusual, that trees and histograms do not learn from
     trees: int = 100  # of each of the two forests
     rows_a_tree: int = 256
     bins: int = 10
@@ -80,9 +81,10 @@ class Ensemble:
     def fit(cls, plain: Numbers, config: OutlierConfig, seed: int) -> Ensemble:
         """The detectors that `plain` [n, d] can train: too few distinct vectors train the first two alone.
 
-        Those that measure distances are trained twice, the second time without the share `config.trim` that
-        the first time all found the most unusual: outliers that have taught a mean, a variance or a neighbour
-        hide behind it.
+        All are trained twice, the second time without those that all together found the most unusual the
+        first time: outliers that have taught a mean, a variance, a neighbour or a bin hide behind it. Those
+        that measure distances do without the share `config.trim`; trees and histograms do without
+        `config.far` alone, since they tell a far vector from a near one by what they have seen of both.
         """
         curved = bent(plain)
         with threadpool_limits(1):  # several threads add up in any order: another model each time
@@ -90,6 +92,8 @@ class Ensemble:
             first = cls._ranked(plain, curved, members | _by_distance(curved, config, seed), config)
             scores = first.score(plain)
             usual = curved[scores <= np.quantile(scores, 1 - config.trim)]
+            known = scores <= np.quantile(scores, 1 - config.far)
+            members = _by_features(plain[known], curved[known], config, seed)
             made = cls._ranked(plain, curved, members | _by_distance(usual, config, seed), config)
             near = Neighbours.fit(usual, config.reference, config.nearest, config.around, seed)
         if near is None:

@@ -102,4 +102,6 @@ def test_the_rarest_features_are_those_of_a_sort(k):
     rows = np.vstack([NEW, np.zeros((1, 5)), np.full((1, 5), 1e6)])
     shares = np.take_along_axis(histograms.rarity, places(histograms, rows), axis=0)
     expected = np.lexsort((-np.abs(rows), shares), axis=1)[:, :k]
-    np.testing.assert_array_equal(rarest(histograms, rows, k), expected)
+    found, sums = rarest(histograms, rows, k)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(sums, histograms.scores(rows))
