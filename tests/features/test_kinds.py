@@ -222,6 +222,23 @@ def test_similarity_is_the_overlap_with_the_latest_items():
     assert found["s_sum"] == near(1 / 3, 4 / 3, 0)
 
 
+def test_similarity_with_many_items_is_that_of_sets():
+    chosen = [{t for t in range(12) if (n * 7 + t * t) % 5 == 0 or n % (t + 2) == 0} for n in range(120)]
+    tags = {f"i{n}": kept for n, kept in enumerate(chosen)}
+    items = [an_item(item, tags=[f"t{t}" for t in kept]) for item, kept in tags.items()]
+    features = declared(
+        "{name: s, kind: similarity, of: click, attribute: tags, last: 100, aggregate: [mean, min, max]}"
+    )
+    clicks = [an_event(item_id=item, event_time=NOW - 999 + n) for n, item in enumerate(tags)]
+    asked = ["i3", "i60", "i119", "nobody's"]
+    found = read_last([*clicks, a_decision(items=asked)], features, items)
+    latest = list(tags.values())[-100:]
+    expected = [[len(tags[i] & other) / len(tags[i] | other) for other in latest] for i in asked[:3]]
+    assert found["s_mean"] == near(*(sum(one) / 100 for one in expected), math.nan)
+    assert found["s_min"] == near(*map(min, expected), math.nan)
+    assert found["s_max"] == near(*map(max, expected), math.nan)
+
+
 def test_similarity_to_nothing_is_missing():
     features = declared("{name: s, kind: similarity, of: click, attribute: tags}")
     assert read_last([a_decision(items=["i1"])], features, [an_item("i1", tags=["a"])])["s"] == near(math.nan)

@@ -74,6 +74,16 @@ def test_only_the_latest_items_count_and_those_without_a_vector_do_not():
     assert like(clicked("i2", "i1", "i1"))["like_mean"] == near(1, 0, ROOT, math.nan, math.nan)
 
 
+@pytest.mark.parametrize("count", [7, 8, 9, 16, 30])
+def test_the_likest_of_many_items_is_found_wherever_it_stands(count):
+    features = LIKE.replace("last: 2", "last: 31")
+    rows = [*clicked("i1", *["i2"] * count), a_decision(items=ITEMS)]
+    found = read_last(rows, features, vectors=vectors_of(image=IMAGES))
+    assert found["like_max"] == near(1, 1, ROOT, math.nan)
+    length = math.hypot(1, count)
+    assert found["like_mean"] == near(1 / length, count / length, (1 + count) * ROOT / length, math.nan)
+
+
 def test_likeness_is_missing_without_a_past_or_without_vectors():
     nothing = near(*[math.nan] * 5)
     for found in (like([]), like(clicked("i4", "unheard of")), like(clicked("i1"), vectors_of())):
