@@ -20,6 +20,7 @@ from pipelines.anomalies.acts import Recent, parted
 from pipelines.anomalies.behaviour import DAY_MS, HOUR_MS, NAMES, Kind, reach, vectors
 from pipelines.anomalies.calibration import Calibration, Rule
 from pipelines.anomalies.discoveries import Past, judge
+from pipelines.anomalies.judging import decay_of
 from pipelines.models.outlier_training import matrix_of
 from pipelines.models.outliers import OutlierModel
 from pipelines.simulate.config import ShopConfig
@@ -151,14 +152,14 @@ def main() -> None:
 
 def batched(p: Any, starts: Any) -> float:
     """The share of ten-minute batches in which something is discovered, though nobody does wrong."""
-    past: list[Past] = []
+    rule, past = settings_module.load(environ={}).outliers, list[Past]()
     numbers = starts // 600_000
     order = np.argsort(numbers, kind="stable")
     edges = np.flatnonzero(np.diff(numbers[order])) + 1
     batches = np.split(p[order], edges)
     found = 0
     for batch in batches:
-        _, kept = judge(past[-1000:], batch, 0.1, float(np.exp(-0.01)))
+        _, kept = judge(past[-1000:], batch, rule.false_share, decay_of(rule.memory_batches))
         past.append(kept)
         found += kept.found > 0
     return found / len(batches)
