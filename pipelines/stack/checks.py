@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 import psutil
+from packaging.requirements import Requirement
 
 from pipelines import settings as settings_module
 from pipelines.errors import LakePulseError, StackError
@@ -90,7 +91,12 @@ def _interpreters(environ: Mapping[str, str]) -> Iterator[Check]:
 def _packages(root: Path, environment: str, worst: State, remedy: str) -> Check:
     pins_file = root / bootstrap.PINS[environment]
     lines = pins_file.read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if "==" in line)
+    wanted = [Requirement(line) for line in lines if "==" in line]
+    pins = {
+        one.name: str(one.specifier).removeprefix("==")
+        for one in wanted
+        if one.marker is None or one.marker.evaluate()
+    }
     folder = root / environment / "lib" / "python3.11" / "site-packages"
     installed = {_normal(d.metadata["Name"]): d.version for d in distributions(path=[str(folder)])}
     wrong = [

@@ -62,7 +62,8 @@ def test_packages_that_differ_from_their_pins_are_named(tmp_path, monkeypatch):
     for name in (bootstrap.PIPELINE, bootstrap.AIRFLOW, ".cache"):
         (tmp_path / name).symlink_to(ROOT / name)
     pins = tmp_path / "requirements" / "pipeline.txt"
-    pins.write_text(pins.read_text().replace("pandas==2.3.3", "pandas==2.3.9") + "no-such-package==1.0\n")
+    others = "no-such-package==1.0\nof-another-system==1.0 ; sys_platform == 'none'\n"
+    pins.write_text(pins.read_text().replace("pandas==2.3.3", "pandas==2.3.9") + others)
     monkeypatch.setenv("LAKEPULSE_HOME", str(tmp_path))
     check = findings()[".venv"]
     assert check.state == "failed"
