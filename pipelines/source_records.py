@@ -66,13 +66,9 @@ def _setter(path: str) -> Put:
 
     if not is_list or not rest:
         return put
-    name = rest[1:]
-    each, is_plain = _setter(name), name.isidentifier()
+    each = _setter(rest[1:])
 
     def put_each(record: dict[str, Any], values: Any) -> None:
-        if is_plain:
-            put(record, [{name: value} for value in values])
-            return
         elements: list[dict[str, Any]] = [{} for _ in values]
         for element, value in zip(elements, values, strict=True):
             each(element, value)

@@ -16,7 +16,7 @@ ABREAST = 8  # vectors that are multiplied by the same one at a time
 LANES = 4  # sums of a product that run beside each other; vectors are padded with zeros to a multiple
 
 _INDEX, _PLACE, _DOUBLE = ir.IntType(64), ir.IntType(32), ir.DoubleType()
-_EIGHT = ir.VectorType(_DOUBLE, ABREAST)
+_EIGHT, _PLACES = ir.VectorType(_DOUBLE, ABREAST), ir.VectorType(_PLACE, ABREAST)
 
 
 def _dots(_context: Any, values: Any, at: Any, others: Any, block: Any, out: Any) -> Any:
@@ -40,9 +40,7 @@ def _dots(_context: Any, values: Any, at: Any, others: Any, block: Any, out: Any
             place = builder.add(k, number(lane))
             one = builder.fpext(builder.load(builder.gep(mine, [builder.add(first, place)])), _DOUBLE)
             alone = builder.insert_element(nothing, one, ir.Constant(_PLACE, 0))
-            same = builder.shuffle_vector(
-                alone, nothing, ir.Constant(ir.VectorType(_PLACE, ABREAST), [0] * 8)
-            )
+            same = builder.shuffle_vector(alone, nothing, ir.Constant(_PLACES, [0] * ABREAST))
             offset = builder.add(begins, builder.mul(place, number(ABREAST)))
             column = builder.load(builder.bitcast(builder.gep(theirs.data, [offset]), _EIGHT.as_pointer()))
             column.align = 8

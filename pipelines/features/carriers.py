@@ -62,10 +62,6 @@ class StoredRows:
         text, scope = self.hashes.astype(">i8").tobytes(), self.scope
         return [scope + text[i : i + 8] for i in range(0, len(text), 8)]
 
-    def only(self, chosen: npt.NDArray[np.bool_]) -> StoredRows:
-        """Some of them."""
-        return StoredRows(self.scope, self.rows[chosen], self.hashes[chosen])
-
 
 class Carrier:
     """Folds batches of events, and reads decisions, with records that are stored elsewhere.

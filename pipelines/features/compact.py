@@ -47,8 +47,7 @@ def coded(words: Ints, stream: Ints, met: Ints, reading: bool, shape: Shape, num
     # Who calls holds the arrays: what is lent may not be the last to name its memory.
     numbers = words.view(np.float64)
     record = _Record(lent(words), lent(numbers), lent(stream), lent(met[0]), lent(met[1]), lent(met[2]))
-    shape = Shape(lent(shape.sections), lent(shape.classes))
-    numbered = Numbered(lent(numbered.keys), lent(numbered.index_keys), lent(numbered.index_rows))
+    shape, numbered = lent(shape), lent(numbered)
     is_whole = True
     for i in range(shape.sections.shape[0]):
         kind, at, size = shape.sections[i, s.KIND], shape.sections[i, s.AT], shape.sections[i, s.SIZE]

@@ -48,7 +48,9 @@ def entries_for(catalog: Lookups, versions: Ints) -> Entries:
 
 @compiled
 def enter(catalog: Lookups, items: Ints, versions: Ints, kind: int, entries: Entries) -> None:
-    """Name the entries of this kind, and say which ones a candidate has."""
+    """Name the entries of this kind, unless they are, and say which ones a candidate has."""
+    if entries.counts[kind] != MISSING:
+        return
     attributes = catalog.value_starts.shape[0]
     if kind >= attributes:
         of_items = kind == attributes

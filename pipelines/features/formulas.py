@@ -13,11 +13,9 @@ from pipelines.features.cells import cell
 from pipelines.features.compiled import compiled
 from pipelines.features.entries import Entries, enter, entries_for
 from pipelines.features.kinds.amounts import added_up, different
-from pipelines.features.kinds.context import shares
 from pipelines.features.kinds.counters import counted
 from pipelines.features.kinds.preferences import learnt, preferred
 from pipelines.features.kinds.session import in_session
-from pipelines.features.lent import lent
 from pipelines.features.lookups import MISSING, Lookups, values_of
 from pipelines.features.program import Floats, Ints, Program, States
 from pipelines.features.records import count_in_buckets, find_slot
@@ -69,20 +67,6 @@ def room_for(program: Program, catalog: Lookups, versions: Ints) -> Room:
 
 
 @compiled
-def lent_room(room: Room) -> Room:
-    """All its arrays, lent."""
-    entries = Entries(
-        lent(room.entries.starts),
-        lent(room.entries.links),
-        lent(room.entries.rows),
-        lent(room.entries.keys),
-        lent(room.entries.counts),
-        lent(room.entries.places),
-    )
-    return Room(entries, lent(room.blocks), lent(room.looked_up), lent(room.numbers), lent(room.values))
-
-
-@compiled
 def by_record(
     program: Program,
     states: States,
@@ -96,11 +80,7 @@ def by_record(
 ) -> None:
     """Fill column `f`, and the next ones that only differ in how they aggregate."""
     kind = _kind(program, catalog, f)
-    if room.entries.counts[kind] == MISSING:
-        enter(catalog, items, versions, kind, room.entries)
-    if program.features[f, p.FEATURE_OP] == p.LIST_SHARE:
-        shares(room.entries, kind, f, features)
-        return
+    enter(catalog, items, versions, kind, room.entries)
     t, steps, count = program.features[f, p.FEATURE_TARGET], 0, room.entries.counts[kind]
     if program.features[f, p.FEATURE_SCOPE] >= p.SLOT and not room.looked_up[t]:
         _find_blocks(program, states, asked, f, kind, room)

@@ -19,7 +19,7 @@ from pipelines.features.kinds.amounts import OF_ITEMS, OF_USERS, in_thousandths,
 from pipelines.features.kinds.counters import count
 from pipelines.features.kinds.preferences import add_up, learn
 from pipelines.features.kinds.session import in_session, join_session
-from pipelines.features.lent import lent_catalog, lent_program, lent_states
+from pipelines.features.lent import lent
 from pipelines.features.lookups import MISSING, Lookups, values_of, version_at
 from pipelines.features.program import Ints, Program, States
 from pipelines.features.records import is_repeat, push, take_slot
@@ -67,7 +67,7 @@ def advance(
     `tally[APPLIED]` grows by those that were folded, `tally[REPEATED]` by those left out because their user's
     latest events hold their id, `tally[TOO_LATE]` by those folded that some window had already moved past.
     """
-    program, states, catalog = lent_program(program), lent_states(states), lent_catalog(catalog)
+    program, states, catalog = lent(program), lent(states), lent(catalog)
     users = states.users
     for i in range(first, last):
         user, key, code, time = batch.users[i], batch.user_keys[i], batch.codes[i], batch.times[i]

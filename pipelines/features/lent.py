@@ -7,63 +7,33 @@ holds the array, which is most of the time of a kernel that does little else; wh
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
-from numba.core import cgutils
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from pipelines.features.compiled import compiled
-from pipelines.features.lookups import Lookups
-from pipelines.features.program import Program, States
-
+Arrays = TypeVar("Arrays")
 null = cast(Any, cgutils.get_null_value)
 
 
-def _lent(_context: Any, array: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        view = context.make_array(signature.args[0])(context, builder, arguments[0])
-        view.meminfo, view.parent = (null(part.type) for part in (view.meminfo, view.parent))
-        return view._getvalue()
+def _lent(_context: Any, arrays: Any) -> Any:
+    def view(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+        if isinstance(kind, types.BaseTuple):
+            parts = enumerate(cast(Any, kind).types)
+            lent_parts = [view(context, builder, k, builder.extract_value(value, i)) for i, k in parts]
+            return context.make_tuple(builder, kind, lent_parts)
+        if not isinstance(kind, types.Array):
+            return value
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo, array.parent = (null(part.type) for part in (array.meminfo, array.parent))
+        return array._getvalue()
 
-    return array(array), codegen
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return view(context, builder, signature.args[0], arguments[0])
 
-
-lent = cast(Any, intrinsic(_lent))
-"""The same array, as one that does not keep its memory alive."""
-
-
-@compiled
-def lent_program(program: Program) -> Program:
-    """All its arrays, lent."""
-    return Program(
-        lent(program.steps),
-        lent(program.step_values),
-        lent(program.targets),
-        lent(program.rings),
-        lent(program.features),
-        lent(program.feature_values),
-        lent(program.rewards),
-        program.gap,
-    )
+    return arrays(arrays), generate
 
 
-@compiled
-def lent_states(states: States) -> States:
-    """All its arrays, lent."""
-    return States(lent(states.everything), lent(states.items), lent(states.values), lent(states.users))
-
-
-@compiled
-def lent_catalog(catalog: Lookups) -> Lookups:
-    """All its arrays, lent."""
-    return Lookups(
-        lent(catalog.item_keys),
-        lent(catalog.versions),
-        lent(catalog.valid_from),
-        lent(catalog.value_starts),
-        lent(catalog.value_rows),
-        lent(catalog.value_keys),
-        lent(catalog.numbers),
-        lent(catalog.index_keys),
-        lent(catalog.index_rows),
-    )
+lent = cast(Callable[[Arrays], Arrays], intrinsic(_lent))
+"""The same array, or tuple of arrays, as one that does not keep its memory alive."""

@@ -8,16 +8,16 @@ import numpy.typing as npt
 from pipelines.features import program as p
 from pipelines.features.compiled import compiled
 from pipelines.features.entries import enter
-from pipelines.features.formulas import Asked, Room, by_record, lent_room, room_for
+from pipelines.features.formulas import Asked, Room, by_record, room_for
 from pipelines.features.kernel import as_query
-from pipelines.features.kinds.context import given, in_list
+from pipelines.features.kinds.context import given, in_list, shares
 from pipelines.features.kinds.preferences import tastes
 from pipelines.features.kinds.rings import relatives, similarities
 from pipelines.features.kinds.session import session_at, session_so_far
-from pipelines.features.lent import lent, lent_catalog, lent_program, lent_states
-from pipelines.features.lookups import MISSING, Lookups, version_at
+from pipelines.features.lent import lent
+from pipelines.features.lookups import Lookups, version_at
 from pipelines.features.program import Floats, Ints, Program, States
-from pipelines.features.vectors_kernel import Spaces, alone, beside_latest, lent_spaces
+from pipelines.features.vectors_kernel import Spaces, alone, beside_latest
 
 
 @compiled
@@ -38,8 +38,8 @@ def read(
     `items` are rows of item records; `positions` are the places in the list, or their stand-in while ranking;
     `query` are the hashes of the query's terms, see `words.query_terms`.
     """
-    program, states, catalog = lent_program(program), lent_states(states), lent_catalog(catalog)
-    items, positions, query, spaces = lent(items), lent(positions), lent(query), lent_spaces(spaces)
+    program, states, catalog, spaces = lent(program), lent(states), lent(catalog), lent(spaces)
+    items, positions, query = lent(items), lent(positions), lent(query)
     columns = np.empty((program.features.shape[0], items.size), np.float64)
     found = np.empty((items.size, program.features.shape[0]), np.float32)
     versions = np.empty(items.size, np.int64)
@@ -47,7 +47,6 @@ def read(
         versions[j] = version_at(catalog, items[j], as_of)
     room = room_for(program, catalog, versions)
     asked = Asked(user, session_at(states.users, user, as_of, program.gap), as_query(query), as_of)
-    work = lent_room(room)
     _fill(
         program,
         states,
@@ -58,7 +57,7 @@ def read(
         lent(versions),
         positions,
         query,
-        work,
+        lent(room),
         lent(columns).T,
     )
     for j in range(items.size):
@@ -104,11 +103,13 @@ def _fill(
             given(program, catalog, items, versions, positions, as_of, f, features)
         elif op == p.RELATIVE:
             relatives(program, states, catalog, user, versions, as_of, f, features)
-        elif program.features[f, p.FEATURE_SHARE] == 0 and op != p.LIST_SHARE:
+        elif op == p.LIST_SHARE:
+            enter(catalog, items, versions, key, room.entries)
+            shares(room.entries, key, f, features)
+        elif program.features[f, p.FEATURE_SHARE] == 0:
             continue  # computed with a feature before it
         elif op == p.SIMILARITY:
-            if room.entries.counts[key] == MISSING:
-                enter(catalog, items, versions, key, room.entries)
+            enter(catalog, items, versions, key, room.entries)
             similarities(program, states, catalog, user, versions, as_of, f, room.entries, features)
         elif op == p.TO_LATEST or op == p.COVISITED:
             beside_latest(program, states, catalog, spaces, user, items, as_of, f, features)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from pipelines.features import program as p
 from pipelines.features.abreast import ABREAST, LANES, dots
 from pipelines.features.compiled import compiled
-from pipelines.features.lent import lent
 from pipelines.features.lookups import MISSING, Lookups, latest_rows
 from pipelines.features.program import Floats, Ints, Program, States
 
@@ -42,28 +41,6 @@ class Spaces(NamedTuple):
     pair_starts: Ints
     pair_items: Ints
     pair_scores: npt.NDArray[np.float32]
-
-
-@compiled
-def lent_spaces(spaces: Spaces) -> Spaces:
-    """All its arrays, lent."""
-    return Spaces(
-        lent(spaces.rows),
-        lent(spaces.blocks),
-        lent(spaces.starts),
-        lent(spaces.sizes),
-        lent(spaces.values),
-        lent(spaces.term_keys),
-        lent(spaces.term_idf),
-        lent(spaces.term_vectors),
-        lent(spaces.count_starts),
-        lent(spaces.count_terms),
-        lent(spaces.counts),
-        lent(spaces.lengths),
-        lent(spaces.pair_starts),
-        lent(spaces.pair_items),
-        lent(spaces.pair_scores),
-    )
 
 
 @compiled

@@ -89,13 +89,11 @@ class LmdbStore(OnlineStore):
 
     def read_since(self, generation: object, lacking: Callable[[bytes | None], Sequence[bytes]]) -> Snapshot:
         """See `OnlineStore.read_since`."""
-        with self._lock:
-            used = self._used()
-            with used.transaction() as txn:
-                number, changed = used.generation_in(txn), None
-                if isinstance(generation, tuple) and generation[0] == used.name:
-                    changed = used.changed_in(txn, generation[1], number)
-                return self._found(used, txn, lacking(changed), (used.name, number))
+        with self._reading() as (used, txn):
+            number, changed = used.generation_in(txn), None
+            if isinstance(generation, tuple) and generation[0] == used.name:
+                changed = used.changed_in(txn, generation[1], number)
+            return self._found(used, txn, lacking(changed), (used.name, number))
 
     def is_still(self, generation: object) -> bool:
         """See `OnlineStore.is_still`."""

@@ -122,7 +122,7 @@ class Context(Declaration, frozen=True, tag="context"):
     def reading(self, compiler: Compiler) -> Reading:
         """The column of the other feature, or the values of the attribute."""
         if self.measure == SHARE:
-            return Reading(p.LIST_SHARE, scope=p.VALUE, key=compiler.attribute(self.of))
+            return Reading(p.LIST_SHARE, key=compiler.attribute(self.of))
         return Reading(p.CONTEXT, aggregate=MEASURES[self.measure], arg=compiler.column(self.of))
 
 
